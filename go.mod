@@ -1,0 +1,3 @@
+module alforja
+
+go 1.26
