@@ -1,0 +1,3 @@
+Transfer-Encoding: chunked\r\n
+\r\n
+5\r\nhel

@@ -1,0 +1,3 @@
+Content-Length: 4\r\n
+\r\n
+bodymore

@@ -1,0 +1,4 @@
+Content-Length: 4\r\n
+Content-Length: 4\r\n
+\r\n
+body

@@ -1,0 +1,3 @@
+Content-Length: 4x\r\n
+\r\n
+body

@@ -1,0 +1,1 @@
+Status: 200 OK\r\nContent-Ty

@@ -1,0 +1,3 @@
+X: a\rSet-Cookie: evil=1\r\n
+\r\n
+

@@ -1,0 +1,3 @@
+X: caf\xe9\r\n
+\r\n
+

@@ -1,0 +1,3 @@
+Traceback (most recent call last)\r\n
+\r\n
+

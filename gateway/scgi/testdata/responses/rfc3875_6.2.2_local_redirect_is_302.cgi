@@ -1,0 +1,3 @@
+Location: /x\r\n
+\r\n
+

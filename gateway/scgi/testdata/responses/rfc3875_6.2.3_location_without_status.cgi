@@ -1,0 +1,3 @@
+Location: http://example.com/\r\n
+\r\n
+

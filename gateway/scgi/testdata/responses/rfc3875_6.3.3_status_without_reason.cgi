@@ -1,0 +1,4 @@
+Status: 404\r\n
+Content-Type: text/plain\r\n
+\r\n
+

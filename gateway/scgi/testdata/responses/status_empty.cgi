@@ -1,0 +1,3 @@
+Status: \r\n
+\r\n
+

@@ -1,0 +1,3 @@
+Status: 2000 OK\r\n
+\r\n
+

@@ -1,0 +1,3 @@
+Status: 20\r\n
+\r\n
+

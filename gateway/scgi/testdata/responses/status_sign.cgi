@@ -1,0 +1,3 @@
+Status: +20 X\r\n
+\r\n
+

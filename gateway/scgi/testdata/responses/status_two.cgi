@@ -1,0 +1,4 @@
+Status: 200 OK\r\n
+Status: 200 OK\r\n
+\r\n
+

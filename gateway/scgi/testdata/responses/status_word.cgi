@@ -1,0 +1,3 @@
+Status: OK\r\n
+\r\n
+

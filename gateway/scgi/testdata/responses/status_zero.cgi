@@ -1,0 +1,3 @@
+Status: 099 X\r\n
+\r\n
+

@@ -1,0 +1,1 @@
+HTTP/1.1 101 Switching Protocols\r\n\r\n

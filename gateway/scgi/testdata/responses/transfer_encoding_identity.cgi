@@ -1,0 +1,3 @@
+Transfer-Encoding: identity\r\n
+\r\n
+x

@@ -1,0 +1,3 @@
+Transfer-Encoding: gzip, chunked\r\n
+\r\n
+x

@@ -1,0 +1,103 @@
+package directory
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// SetAside implements store.Store. The file goes to corrupt/ in the state
+// directory, named ID.HASH with the first 12 hexadecimal digits of the
+// content's SHA-256. Content that is kept there already, and what would exceed
+// Options.CorruptFiles or CorruptBytes, is deleted. A cut file that changed
+// within Options.Patience stays where it is, and done is false.
+func (s *Store) SetAside(ctx context.Context, id string, state []byte) (done bool, err error) {
+	if err := s.check(ctx, "set aside", id, nil); err != nil {
+		return false, err
+	}
+	err = s.with("set aside", id, func(d *dirs) error {
+		f, err := s.open(ctx, d, id, unix.O_RDONLY, unix.LOCK_EX, s.opts.LockWait)
+		if f == nil {
+			return err
+		}
+		defer f.close()
+		if f.stat.Size != int64(len(state)) {
+			return nil
+		}
+		now, err := f.read()
+		if err != nil || !bytes.Equal(now, state) {
+			return err
+		}
+		if !whole(state, &f.stat) && s.fresh(&f.stat) {
+			return nil
+		}
+		done, err = s.moveAside(d, id, state)
+		return err
+	})
+	return done, err
+}
+
+func (s *Store) moveAside(d *dirs, id string, state []byte) (done bool, err error) {
+	sum := sha256.Sum256(state)
+	hash := hex.EncodeToString(sum[:6])
+	log := s.opts.Logger.With("directory", s.path, "session", short(id), "bytes", len(state), "sha256", hash)
+
+	room, err := s.roomAside(d, hash, int64(len(state)))
+	if err != nil {
+		return false, err
+	}
+	if room == roomFree {
+		name := id + "." + hash
+		err := unix.Renameat2(d.sessions, id, d.corrupt, name, unix.RENAME_NOREPLACE)
+		if err == nil {
+			log.Warn("session set aside: its state cannot be used", "kept", "corrupt/"+short(id)+"*."+hash)
+			return true, nil
+		}
+		if err != unix.EEXIST { // EEXIST: another gateway was quicker with the same
+			return false, err
+		}
+		room = roomSame
+	}
+	if done, err = unlink(d.sessions, id); done && room == roomSame {
+		log.Warn("session deleted: its state cannot be used, and the same is set aside already")
+	} else if done {
+		log.Warn("session deleted: its state cannot be used, and no more are set aside: empty corrupt/")
+	}
+	return done, err
+}
+
+type room int
+
+const (
+	roomFree room = iota
+	roomSame      // the content is there already
+	roomFull
+)
+
+// roomAside looks whether a state may be added to corrupt/.
+func (s *Store) roomAside(d *dirs, hash string, size int64) (room, error) {
+	files, total, same := 0, int64(0), false
+	err := readNames(d.corrupt, func(name string) error {
+		var st unix.Stat_t
+		if err := fstatat(d.corrupt, name, &st); err != nil {
+			return nil // taken away by the operator just now
+		}
+		files++
+		total += st.Size
+		same = same || strings.HasSuffix(name, "."+hash)
+		return nil
+	})
+	switch {
+	case err != nil:
+		return roomFull, err
+	case same:
+		return roomSame, nil
+	case files >= s.opts.CorruptFiles, total+size > s.opts.CorruptBytes:
+		return roomFull, nil
+	}
+	return roomFree, nil
+}

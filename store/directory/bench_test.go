@@ -1,0 +1,70 @@
+package directory_test
+
+import (
+	"fmt"
+	"testing"
+
+	"alforja/store/directory"
+)
+
+func BenchmarkStore(b *testing.B) {
+	for _, size := range []int{266, 5_000, 200_000} {
+		s, _ := open(b, directory.Options{})
+		ctx, state := b.Context(), pickled('b', size-8)
+		must(b, s.Create(ctx, "a", state))
+		load := func(b *testing.B) {
+			if _, found, err := s.Load(ctx, "a"); !found || err != nil {
+				b.Fatal(found, err)
+			}
+		}
+		save := func(b *testing.B) {
+			if found, err := s.Update(ctx, "a", state); !found || err != nil {
+				b.Fatal(found, err)
+			}
+		}
+		for name, op := range map[string]func(*testing.B){
+			"load": load, "save": save, "load+save": func(b *testing.B) { load(b); save(b) },
+		} {
+			b.Run(fmt.Sprintf("%s/%d", name, size), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					op(b)
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkTouch(b *testing.B) {
+	s, _ := open(b, directory.Options{})
+	must(b, s.Create(b.Context(), "a", pickled('a', 258)))
+	for b.Loop() {
+		if _, err := s.Touch(b.Context(), "a"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkLock(b *testing.B) {
+	s, _ := open(b, directory.Options{})
+	for b.Loop() {
+		unlock, err := s.Lock(b.Context(), "a")
+		if err != nil {
+			b.Fatal(err)
+		}
+		unlock()
+	}
+}
+
+func BenchmarkCreateDelete(b *testing.B) {
+	s, _ := open(b, directory.Options{})
+	state := pickled('a', 258)
+	for b.Loop() {
+		if err := s.Create(b.Context(), "a", state); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := s.Delete(b.Context(), "a"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,112 @@
+package directory
+
+import (
+	"errors"
+	"io/fs"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"alforja/store"
+)
+
+// An Error is a failure of the directory or of what is under it. It wraps the
+// cause, so that errors.Is finds fs.ErrPermission, unix.ENOSPC, store.ErrBusy
+// and context.DeadlineExceeded.
+type Error struct {
+	Op   string // what was being done: "load", "update" and so on
+	Path string // the directory
+	ID   string // the session, shortened to 8 characters as it is a secret; may be empty
+	Hint string // what the operator can do about it; may be empty
+	Err  error
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Op)
+	if e.ID != "" {
+		b.WriteString(" session " + e.ID)
+	}
+	b.WriteString(" in " + e.Path + ": " + e.Err.Error())
+	if e.Hint != "" {
+		b.WriteString(" (" + e.Hint + ")")
+	}
+	return b.String()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// errGone says that a directory that the store has open was removed.
+var errGone = errors.New("directory was removed")
+
+func isGone(err error) bool {
+	return errors.Is(err, errGone) || errors.Is(err, unix.ESTALE)
+}
+
+// fail makes an *Error of a cause, unless it is one already or says
+// something that has a plain meaning to the caller.
+func fail(op, path, id string, err error) error {
+	var typed *Error
+	switch {
+	case err == nil, err == store.ErrExists, err == store.ErrTooLarge, err == fs.ErrClosed, errors.As(err, &typed):
+		return err
+	}
+	return &Error{Op: op, Path: path, ID: short(id), Hint: hintFor(err), Err: err}
+}
+
+// A directoryFault is about the session directory as a whole.
+type directoryFault struct{ err error }
+
+func directoryError(err error) error   { return directoryFault{err} }
+func (e directoryFault) Error() string { return e.err.Error() }
+func (e directoryFault) Unwrap() error { return e.err }
+
+func hintFor(err error) string {
+	var whole directoryFault
+	switch {
+	case errors.As(err, &whole) && errors.Is(err, fs.ErrNotExist):
+		return "the session directory is missing: make it or mount it; there is no need to restart"
+	case errors.Is(err, unix.ENOTDIR):
+		return "not a directory"
+	case errors.Is(err, unix.EROFS):
+		return "mount the file system read-write; there is no need to restart"
+	case errors.Is(err, unix.ENOSPC):
+		return "the disk is full, or out of inodes: free some"
+	case errors.Is(err, unix.EDQUOT):
+		return "the disk quota is used up: raise it or free some"
+	case errors.Is(err, fs.ErrPermission):
+		return "this user must be able to read and write the directory and the files in it"
+	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
+		return "too many open files: raise the limit (ulimit -n)"
+	case errors.Is(err, unix.EIO):
+		return "the disk failed: see the kernel's log"
+	}
+	return ""
+}
+
+// short is the part of a session id that may be shown: whoever has all of it
+// has the session.
+func short(id string) string { return id[:min(len(id), 8)] }
+
+// firstTimes remembers what was seen before, for as many as may be worth
+// a line in the log.
+type firstTimes struct {
+	mu   sync.Mutex
+	seen map[string]struct{}
+}
+
+// first reports whether it is asked about id for the first time. It forgets
+// all after 1000 ids.
+func (f *firstTimes) first(id string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, seen := f.seen[id]; seen {
+		return false
+	}
+	if f.seen == nil || len(f.seen) >= 1000 {
+		f.seen = make(map[string]struct{})
+	}
+	f.seen[id] = struct{}{}
+	return true
+}

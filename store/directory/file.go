@@ -1,0 +1,247 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"alforja/store"
+)
+
+// A file is a session's file, open and locked with flock, as session3 locks it.
+type file struct {
+	fd    int
+	stat  unix.Stat_t // taken under the lock
+	leave func()      // lets the next writer of this process in; nil for readers
+}
+
+// open opens and locks the file of a session, or returns nil when there is
+// none. how is unix.LOCK_SH or unix.LOCK_EX; patience is the longest wait for it. Under LOCK_EX the file is the one
+// that the session's name means, until the lock is given up: others
+// of this package only replace or remove a file whose lock they hold. (Python
+// unlinks without asking.)
+func (s *Store) open(ctx context.Context, d *dirs, id string, flags, how int, patience time.Duration) (*file, error) {
+	if how == unix.LOCK_SH {
+		return s.openFile(ctx, d, id, flags, how, patience)
+	}
+	leave, err := s.enter(ctx, id, patience)
+	if err != nil {
+		return nil, err
+	}
+	f, err := s.openFile(ctx, d, id, flags, how, patience)
+	if f == nil {
+		leave()
+		return nil, err
+	}
+	f.leave = leave
+	return f, nil
+}
+
+// enter lines up the writers of this process, first come, first served. Among many that
+// poll for the flock one could be out of luck until its time is up: a logout, say.
+func (s *Store) enter(ctx context.Context, id string, patience time.Duration) (leave func(), err error) {
+	if leave, ok := s.writers.TryLock(id); ok {
+		return leave, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return s.writers.Lock(ctx, id)
+}
+
+// openFile does the work of open but for the order of writers.
+//
+// id is a valid one, hence a single path component, so O_NOFOLLOW is all that
+// it takes to stay in the directory. O_NONBLOCK keeps a FIFO from being waited on.
+func (s *Store) openFile(ctx context.Context, d *dirs, id string, flags, how int, patience time.Duration) (*file, error) {
+	wait := backoff{limit: patience, longest: 5 * time.Millisecond}
+	for {
+		fd, err := openat(d.sessions, id, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+		switch err {
+		case nil:
+		case unix.ENOENT:
+			return nil, nil
+		case unix.ELOOP, unix.EISDIR, unix.ENXIO, unix.ENODEV: // link, directory, socket or device
+			s.logOdd(id)
+			return nil, nil
+		default:
+			return nil, err
+		}
+		f := &file{fd: fd}
+		current, err := f.lock(ctx, d, id, how, &wait)
+		if err == nil && current && f.stat.Mode&unix.S_IFMT != unix.S_IFREG {
+			s.logOdd(id)
+			f.close()
+			return nil, nil
+		}
+		if err == nil && current {
+			return f, nil
+		}
+		f.close()
+		if err == nil {
+			err = wait.sleep(ctx)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// lock takes the flock and the file's attributes. current is false when the
+// session's name means another file by now, or none.
+func (f *file) lock(ctx context.Context, d *dirs, id string, how int, wait *backoff) (current bool, err error) {
+	for {
+		lockErr := retry(func() error { return unix.Flock(f.fd, how|unix.LOCK_NB) })
+		if lockErr != nil && lockErr != unix.EWOULDBLOCK {
+			return false, lockErr
+		}
+		if err := fstat(f.fd, &f.stat); err != nil {
+			return false, err
+		}
+		if f.stat.Nlink == 0 {
+			return false, nil
+		}
+		if lockErr == nil {
+			break
+		}
+		if err := wait.sleep(ctx); err != nil {
+			return false, fmt.Errorf("another process holds the file's lock: %w", err)
+		}
+	}
+	if how == unix.LOCK_SH {
+		return true, nil // a reader that came just before the change is right too
+	}
+	var named unix.Stat_t
+	err = fstatat(d.sessions, id, &named)
+	if err == unix.ENOENT {
+		return false, nil
+	}
+	return named.Ino == f.stat.Ino && named.Dev == f.stat.Dev, err
+}
+
+// read returns the whole file. It may have grown since its attributes were
+// taken: Python truncates before it locks, and writes the last of its
+// buffer after it has unlocked.
+func (f *file) read() ([]byte, error) {
+	if f.stat.Size > store.MaxStateBytes {
+		return nil, store.ErrTooLarge
+	}
+	state := make([]byte, 0, f.stat.Size+1) // one more, to see the end with one call
+	for {
+		n, err := pread(f.fd, state[len(state):cap(state)], int64(len(state)))
+		if err != nil {
+			return nil, err
+		}
+		state = state[:len(state)+n]
+		switch {
+		case len(state) > store.MaxStateBytes:
+			return nil, store.ErrTooLarge
+		case len(state) < cap(state):
+			return state, nil
+		}
+		state = append(state, 0)[:len(state)]
+	}
+}
+
+func (f *file) close() {
+	unix.Close(f.fd) // gives up the flock too
+	if f.leave != nil {
+		f.leave()
+	}
+}
+
+func (s *Store) logOdd(id string) {
+	if s.odd.first(id) {
+		s.opts.Logger.Warn("not a regular file under a session's name: there is no such session",
+			"directory", s.path, "session", short(id))
+	}
+}
+
+func modified(st *unix.Stat_t) time.Time { return time.Unix(st.Mtim.Unix()) }
+
+// A backoff spaces attempts at a lock that the kernel does not let one wait
+// for with a bound.
+type backoff struct {
+	limit   time.Duration // of all sleeps together
+	longest time.Duration // of one sleep
+	next    time.Duration
+	start   time.Time
+}
+
+// sleep returns an error that wraps store.ErrBusy when ctx has ended or the limit is reached.
+func (b *backoff) sleep(ctx context.Context) error {
+	if b.next == 0 {
+		b.start, b.next = time.Now(), 50*time.Microsecond
+	}
+	if time.Since(b.start) >= b.limit {
+		return fmt.Errorf("%w after %v", store.ErrBusy, b.limit)
+	}
+	timer := time.NewTimer(b.next)
+	defer timer.Stop()
+	b.next = min(2*b.next, b.longest)
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", store.ErrBusy, ctx.Err())
+	}
+}
+
+// The system calls, made again when a signal interrupts them, which happens on
+// network file systems.
+
+func retry(call func() error) error {
+	for {
+		if err := call(); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+func openat(dir int, name string, flags int, mode uint32) (fd int, err error) {
+	err = retry(func() error {
+		fd, err = unix.Openat(dir, name, flags|unix.O_CLOEXEC, mode)
+		return err
+	})
+	return fd, err
+}
+
+func fstat(fd int, st *unix.Stat_t) error {
+	return retry(func() error { return unix.Fstat(fd, st) })
+}
+
+func fstatat(dir int, name string, st *unix.Stat_t) error {
+	return retry(func() error { return unix.Fstatat(dir, name, st, unix.AT_SYMLINK_NOFOLLOW) })
+}
+
+func pread(fd int, p []byte, offset int64) (n int, err error) {
+	err = retry(func() error {
+		n, err = unix.Pread(fd, p, offset)
+		return err
+	})
+	return n, err
+}
+
+func pwrite(fd int, p []byte, offset int64) (n int, err error) {
+	err = retry(func() error {
+		n, err = unix.Pwrite(fd, p, offset)
+		return err
+	})
+	return n, err
+}
+
+func writeAll(fd int, p []byte) error {
+	for offset := 0; offset < len(p); {
+		n, err := pwrite(fd, p[offset:], int64(offset))
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return io.ErrShortWrite
+		}
+		offset += n
+	}
+	return nil
+}

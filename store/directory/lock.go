@@ -1,0 +1,155 @@
+package directory
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"io"
+	"math"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"alforja/store"
+)
+
+// Lock implements store.Store: a mutex in this process, and for other
+// processes two bytes of the lock file, at an offset that the id's SHA-256
+// gives. The kernel frees them when a process dies. session3 does not know
+// this lock.
+//
+// The first byte is a turnstile: whoever waits for the second one stands in
+// it. Without it, a busy gateway that hands the session from one of its own
+// requests to the next would leave no gap that a polling gateway could meet.
+func (s *Store) Lock(ctx context.Context, id string) (unlock func(), err error) {
+	if !store.ValidID(id) {
+		return nil, store.ErrInvalidID
+	}
+	leave, err := s.locks.Lock(ctx, id)
+	if err != nil {
+		return nil, fail("lock", s.path, id, err)
+	}
+	var held *dirs
+	offset := lockOffset(id)
+	err = s.with("lock", id, func(d *dirs) error {
+		if err := d.lockRange(ctx, offset); err != nil {
+			return err
+		}
+		held = s.retain(d)
+		return nil
+	})
+	if err != nil {
+		leave()
+		return nil, err
+	}
+	return func() {
+		held.ranges.unlock(offset + 1)
+		s.release(held)
+		leave()
+	}, nil
+}
+
+// tryLock takes what Lock takes if it is free.
+func (s *Store) tryLock(d *dirs, id string) (unlock func(), ok bool, err error) {
+	leave, ok := s.locks.TryLock(id)
+	if !ok {
+		return nil, false, nil
+	}
+	offset := lockOffset(id)
+	if ok, err = d.ranges.try(offset + 1); !ok {
+		leave()
+		return nil, false, err
+	}
+	return func() {
+		d.ranges.unlock(offset + 1)
+		leave()
+	}, true, nil
+}
+
+func (s *Store) retain(d *dirs) *dirs {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d.refs++
+	return d
+}
+
+func (d *dirs) lockRange(ctx context.Context, offset int64) error {
+	var st unix.Stat_t
+	if err := fstat(d.lock, &st); err != nil {
+		return err
+	}
+	if st.Nlink == 0 {
+		return errGone // another gateway may have made a new lock file
+	}
+	if err := d.ranges.lock(ctx, offset); err != nil {
+		return err
+	}
+	defer d.ranges.unlock(offset)
+	return d.ranges.lock(ctx, offset+1)
+}
+
+// maxOffset is the largest that lockOffset returns.
+const maxOffset = 1<<62 - 2
+
+func lockOffset(id string) int64 {
+	sum := sha256.Sum256([]byte(id))
+	return int64(binary.BigEndian.Uint64(sum[:])>>3) << 1
+}
+
+// rangeLocks are the locks that one open lock file has, each on one byte.
+// They belong to the open file and not to who asked (fcntl's F_OFD_SETLK), so for two
+// sessions of one process that meet at one offset they are counted: such two
+// do not wait for each other, and neither frees what the other holds.
+type rangeLocks struct {
+	fd   int
+	mu   sync.Mutex
+	held map[int64]int
+}
+
+func (r *rangeLocks) lock(ctx context.Context, offset int64) error {
+	wait := backoff{limit: math.MaxInt64, longest: 2 * time.Millisecond}
+	for {
+		if ok, err := r.try(offset); ok || err != nil {
+			return err
+		}
+		if err := wait.sleep(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func (r *rangeLocks) try(offset int64) (bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.held[offset] == 0 {
+		err := r.set(offset, unix.F_WRLCK)
+		if err == unix.EAGAIN || err == unix.EACCES {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	if r.held == nil {
+		r.held = make(map[int64]int)
+	}
+	r.held[offset]++
+	return true, nil
+}
+
+func (r *rangeLocks) unlock(offset int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.held[offset]--; r.held[offset] == 0 {
+		delete(r.held, offset)
+		r.set(offset, unix.F_UNLCK) // cannot fail on a range of its own
+	}
+}
+
+func (r *rangeLocks) set(offset int64, kind int16) error {
+	return retry(func() error {
+		return unix.FcntlFlock(uintptr(r.fd), unix.F_OFD_SETLK,
+			&unix.Flock_t{Type: kind, Whence: io.SeekStart, Start: offset, Len: 1})
+	})
+}

@@ -1,0 +1,338 @@
+package storetest
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"alforja/store"
+)
+
+func lock(t *testing.T, s store.Store, id string) (unlock func()) {
+	t.Helper()
+	unlock, err := s.Lock(t.Context(), id)
+	if err != nil {
+		t.Fatalf("Lock(%s): %v", id, err)
+	}
+	return unlock
+}
+
+// callAll calls every method that takes an id, and returns the errors by
+// the methods' names.
+func callAll(t *testing.T, s store.Store, id string) map[string]error {
+	return callAllContext(t.Context(), s, id)
+}
+
+func callAllContext(ctx context.Context, s store.Store, id string) map[string]error {
+	errs := make(map[string]error)
+	state := pickled('c', 10)
+	_, _, errs["Load"] = s.Load(ctx, id)
+	errs["Create"] = s.Create(ctx, id, state)
+	_, errs["Update"] = s.Update(ctx, id, state)
+	_, errs["Touch"] = s.Touch(ctx, id)
+	_, errs["SetAside"] = s.SetAside(ctx, id, state)
+	_, errs["Delete"] = s.Delete(ctx, id)
+	unlock, err := s.Lock(ctx, id)
+	if err == nil {
+		unlock()
+	}
+	errs["Lock"] = err
+	return errs
+}
+
+func testEndedContext(t *testing.T, s store.Store) {
+	create(t, s, "a", pickled('1', 10))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, err := range callAllContext(ctx, s, "a") {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%s = %v, want context.Canceled", name, err)
+		}
+	}
+	for _, err := range s.All(ctx) {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("All = %v, want context.Canceled", err)
+		}
+	}
+	if _, _, err := s.DeleteIdle(ctx, -time.Hour); !errors.Is(err, context.Canceled) {
+		t.Errorf("DeleteIdle = %v, want context.Canceled", err)
+	}
+	wantState(t, s, "a", pickled('1', 10))
+}
+
+func testLockExcludes(t *testing.T, s store.Store) {
+	var inside atomic.Int32
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 50 {
+				unlock, err := s.Lock(t.Context(), "a")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if inside.Add(1) != 1 {
+					t.Error("two hold the lock")
+				}
+				inside.Add(-1)
+				unlock()
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func testLocksApart(t *testing.T, s store.Store) {
+	var unlocks []func()
+	for i := range 100 {
+		unlocks = append(unlocks, lock(t, s, fmt.Sprint(i)))
+	}
+	for _, unlock := range unlocks {
+		unlock()
+	}
+}
+
+func testLockNeedsNoSession(t *testing.T, s store.Store) {
+	lock(t, s, "nobody")()
+	wantMissing(t, s, "nobody")
+	if n := len(list(t, s)); n != 0 {
+		t.Errorf("the lock has made %d sessions", n)
+	}
+}
+
+// waiters starts n goroutines that wait for the lock one after the other, so
+// that their order is known, and returns what they write their numbers to.
+// It waits for the clock between them: from outside a waiter cannot be seen.
+func waiters(t *testing.T, s store.Store, n int) <-chan int {
+	served := make(chan int, n)
+	for i := range n {
+		started := make(chan struct{})
+		go func() {
+			close(started)
+			unlock, err := s.Lock(t.Context(), "a")
+			if err != nil {
+				t.Error(err)
+			} else {
+				served <- i
+				unlock()
+			}
+			if i == n-1 {
+				close(served)
+			}
+		}()
+		<-started
+		awaitClock(time.Now(), 20*time.Millisecond)
+	}
+	return served
+}
+
+func testLockOrder(t *testing.T, s store.Store) {
+	unlock := lock(t, s, "a")
+	served := waiters(t, s, 8)
+	unlock()
+	var order []int
+	for i := range served {
+		order = append(order, i)
+	}
+	if !slices.IsSorted(order) || len(order) != 8 {
+		t.Errorf("served in the order %v", order)
+	}
+}
+
+func testLockCancel(t *testing.T, s store.Store) {
+	defer lock(t, s, "a")()
+	cancelled, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(20*time.Millisecond, cancel)
+	timeout, stop := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer stop()
+	for _, ctx := range []context.Context{cancelled, timeout} {
+		unlock, err := s.Lock(ctx, "a")
+		if !errors.Is(err, store.ErrBusy) || !errors.Is(err, ctx.Err()) || unlock != nil {
+			t.Errorf("Lock = %v, want ErrBusy and %v", err, ctx.Err())
+		}
+	}
+}
+
+func testLockLeave(t *testing.T, s store.Store) {
+	unlock := lock(t, s, "a")
+	ctx, cancel := context.WithCancel(t.Context())
+	left := make(chan error)
+	go func() {
+		_, err := s.Lock(ctx, "a")
+		left <- err
+	}()
+	served := waiters(t, s, 1)
+	cancel()
+	if err := <-left; !errors.Is(err, store.ErrBusy) {
+		t.Errorf("Lock = %v, want ErrBusy", err)
+	}
+	unlock()
+	if _, ok := <-served; !ok {
+		t.Error("the next in line was not served")
+	}
+}
+
+func testAllWhileWriting(t *testing.T, s store.Store) {
+	for i := range 100 {
+		create(t, s, fmt.Sprintf("stays%d", i), pickled('s', 10))
+	}
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			id := fmt.Sprintf("comes%d", i%50)
+			s.Create(t.Context(), id, pickled('c', 10))
+			s.Update(t.Context(), fmt.Sprintf("stays%d", i%100), pickled('u', 10+i%2*5000))
+			s.Delete(t.Context(), id)
+		}
+	})
+	for range 10 {
+		infos := list(t, s)
+		for i := range 100 {
+			if _, ok := infos[fmt.Sprintf("stays%d", i)]; !ok {
+				t.Errorf("All left out stays%d", i)
+			}
+		}
+	}
+	close(stop)
+	wg.Wait()
+}
+
+func testDeleteIdleLocked(t *testing.T, s store.Store) {
+	create(t, s, "busy", pickled('b', 10))
+	create(t, s, "idle", pickled('i', 10))
+	unlock := lock(t, s, "busy")
+	if deleted, remaining, err := s.DeleteIdle(t.Context(), -time.Hour); deleted != 1 || remaining != 1 || err != nil {
+		t.Errorf("DeleteIdle = %d, %d, %v; want 1, 1, nil", deleted, remaining, err)
+	}
+	wantState(t, s, "busy", pickled('b', 10))
+	wantMissing(t, s, "idle")
+	unlock()
+	if deleted, remaining, err := s.DeleteIdle(t.Context(), -time.Hour); deleted != 1 || remaining != 0 || err != nil {
+		t.Errorf("DeleteIdle after unlock = %d, %d, %v; want 1, 0, nil", deleted, remaining, err)
+	}
+}
+
+func testNoLostUpdate(t *testing.T, s store.Store) {
+	const clients, rounds = 32, 20
+	counter := func(n uint32) []byte {
+		return append(binary.BigEndian.AppendUint32([]byte{0x80, 4, 'C', 4}, n), '.')
+	}
+	create(t, s, "a", counter(0))
+	var wg sync.WaitGroup
+	for range clients {
+		wg.Go(func() {
+			for range rounds {
+				unlock, err := s.Lock(t.Context(), "a")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				state, _, err := s.Load(t.Context(), "a")
+				if err != nil || len(state) != 9 {
+					t.Errorf("Load = %q, %v", state, err)
+				} else if _, err := s.Update(t.Context(), "a", counter(binary.BigEndian.Uint32(state[4:])+1)); err != nil {
+					t.Error(err)
+				}
+				unlock()
+			}
+		})
+	}
+	wg.Wait()
+	wantState(t, s, "a", counter(clients*rounds))
+}
+
+func testCreateRace(t *testing.T, s store.Store) {
+	var won atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Go(func() {
+			switch err := s.Create(t.Context(), "a", pickled(byte('a'+i), 5000)); {
+			case err == nil:
+				won.Add(1)
+			case !errors.Is(err, store.ErrExists):
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := won.Load(); n != 1 {
+		t.Errorf("%d creates won", n)
+	}
+}
+
+// testNeverMixed has writers of different sizes race without the lock: a
+// reader sees one of the states, whole.
+func testNeverMixed(t *testing.T, s store.Store) {
+	create(t, s, "a", pickled('a', 100))
+	want := make(map[string]bool)
+	var wg sync.WaitGroup
+	for i, n := range []int{100, 258, 4000, 5000, 70_000} {
+		state := pickled(byte('a'+i), n)
+		want[string(state)] = true
+		wg.Go(func() {
+			for range 40 {
+				if found, err := s.Update(t.Context(), "a", state); !found || err != nil {
+					t.Errorf("Update = %v, %v", found, err)
+				}
+			}
+		})
+	}
+	for range 4 {
+		wg.Go(func() {
+			for range 100 {
+				if state, found, err := s.Load(t.Context(), "a"); err != nil || !found || !want[string(state)] {
+					t.Errorf("Load = %.40q (%d bytes), %v, %v", state, len(state), found, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func testLogout(t *testing.T, s store.Store) {
+	for round := range 10 {
+		id := fmt.Sprintf("user%d", round)
+		create(t, s, id, pickled('a', 100))
+		var loggedOut atomic.Bool
+		var wg sync.WaitGroup
+		for i := range 32 {
+			state := pickled(byte('a'+i%26), 100+i%2*5000)
+			wg.Go(func() {
+				for {
+					late := loggedOut.Load()
+					found, err := s.Update(t.Context(), id, state)
+					if err != nil && !errors.Is(err, store.ErrBusy) {
+						t.Error(err)
+					}
+					if late && found {
+						t.Error("Update has found a session that was deleted before")
+					}
+					if late {
+						return
+					}
+				}
+			})
+		}
+		if found, err := s.Delete(t.Context(), id); !found || err != nil {
+			t.Errorf("Delete = %v, %v", found, err)
+		}
+		loggedOut.Store(true)
+		wg.Wait()
+		wantMissing(t, s, id)
+	}
+	if n := len(list(t, s)); n != 0 {
+		t.Errorf("%d sessions are back", n)
+	}
+}
