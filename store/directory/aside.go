@@ -13,7 +13,7 @@ import (
 // SetAside implements store.Store. The file goes to corrupt/ in the state
 // directory, named ID.HASH with the first 12 hexadecimal digits of the
 // content's SHA-256. Content that is kept there already, and what would exceed
-// Options.CorruptFiles or CorruptBytes, is deleted. A cut file that changed
+// Options.CorruptFiles or CorruptBytes, is deleted, and that is logged. A cut file that changed
 // within Options.Patience stays where it is, and done is false.
 func (s *Store) SetAside(ctx context.Context, id string, state []byte) (done bool, err error) {
 	if err := s.check(ctx, "set aside", id, nil); err != nil {
@@ -54,7 +54,6 @@ func (s *Store) moveAside(d *dirs, id string, state []byte) (done bool, err erro
 		name := id + "." + hash
 		err := unix.Renameat2(d.sessions, id, d.corrupt, name, unix.RENAME_NOREPLACE)
 		if err == nil {
-			log.Warn("session set aside: its state cannot be used", "kept", "corrupt/"+short(id)+"*."+hash)
 			return true, nil
 		}
 		if err != unix.EEXIST { // EEXIST: another gateway was quicker with the same

@@ -57,7 +57,8 @@ type Options struct {
 
 	// Patience is how long after its last change an empty or cut file may be
 	// one that a Python process has truncated and is about to write. Load
-	// waits for it that long. Default: 250 ms.
+	// waits for it that long. Default: 500 ms; busy writers were seen to take
+	// over 250 ms.
 	Patience time.Duration
 
 	// LockWait bounds the wait for the flock of one session file, which
@@ -87,7 +88,7 @@ func (o Options) withDefaults() Options {
 		o.Durability = DurabilityProcess
 	}
 	if o.Patience == 0 {
-		o.Patience = 250 * time.Millisecond
+		o.Patience = 500 * time.Millisecond
 	}
 	if o.LockWait == 0 {
 		o.LockWait = 2 * time.Second

@@ -1,0 +1,74 @@
+# Each target sets up what it needs; `make` alone lists them.
+
+HOST ?= localhost
+PORT ?= 8080
+
+VERSION := 0.1.0
+COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+GO_FILES := $(shell find . -name '*.go' -not -path './.*') go.mod go.sum
+
+PYTHON := .venv/bin/python
+VENV := .venv/installed
+# A virtual environment of the caller's must not get in between.
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+
+.PHONY: help
+help:
+	@echo 'make demo    run the demonstration at http://$(HOST):$(PORT)/ (HOST=... PORT=...)'
+	@echo 'make test    every test and the linters'
+	@echo 'make build   bin/alforja'
+	@echo 'make bench   paired comparison with the stock stack'
+	@echo 'make lint    the linters alone'
+	@echo 'make setup   what tests and benchmarks need: .venv, Debian packages'
+	@echo 'make clean   remove what the above have made'
+
+.PHONY: setup
+setup: $(VENV) packages
+
+$(VENV): integration/requirements.txt pyclient/pyproject.toml
+	integration/make-venv .venv integration/requirements.txt
+	touch $@
+
+.PHONY: packages
+packages:
+	integration/install-packages integration/packages.txt
+
+.PHONY: build
+build: bin/alforja
+
+bin/alforja: $(GO_FILES)
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/alforja
+
+bin/alforja-race: $(GO_FILES)
+	go build -race -o $@ ./cmd/alforja
+
+.PHONY: demo
+demo: $(VENV) build
+	mkdir -p .demo
+	bin/alforja demo --host $(HOST) --port $(PORT) --python $(PYTHON) --store directory:.demo/sessions
+
+.PHONY: test
+test: setup build bin/alforja-race lint
+	go test -race ./...
+	$(PYTHON) -m pytest -q pyclient/tests
+	$(PYTHON) -m pytest -q integration
+
+.PHONY: lint
+lint: $(VENV)
+	@unformatted=$$(gofmt -l cmd gateway pickle store); \
+	  if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
+	go vet ./...
+	go tool staticcheck ./...
+	.venv/bin/ruff check pyclient integration pickle gateway
+	.venv/bin/ruff format --check pyclient integration pickle gateway
+	cd pyclient && ../.venv/bin/mypy
+
+.PHONY: bench
+bench: setup build
+	$(PYTHON) integration/bench.py
+
+.PHONY: clean
+clean:
+	rm -rf bin .venv .demo .cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,107 @@
+package gateway
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+)
+
+// bodyInMemory is how much of a request body is held in memory, in bytes;
+// more goes to a file.
+const bodyInMemory = 64 << 10
+
+// BufferBodies returns a handler that reads a request's whole body before it
+// calls next, into memory up to 64 KiB and else into an unlinked file in the
+// system's temporary directory. So a slow sender occupies neither a session's
+// lock nor a worker, and SCGI, which wants the length first, gets one for a
+// chunked body. It answers 413 to a body over limit bytes, 400 to one that
+// breaks off.
+func BufferBodies(limit int64, logger *slog.Logger, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// net/http hides a Content-Length beside a Transfer-Encoding, and a
+		// Transfer-Encoding in HTTP/1.0: a server before us may have seen
+		// another end of this request, so what follows it is not trusted.
+		if len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1) {
+			w.Header().Set("Connection", "close")
+		}
+		if r.ContentLength == 0 || r.Body == nil {
+			next.ServeHTTP(w, r)
+			return
+		}
+		if r.ContentLength > limit {
+			failBody(w, &http.MaxBytesError{Limit: limit})
+			return
+		}
+		body, length, err := readBody(http.MaxBytesReader(w, r.Body, limit), r.ContentLength)
+		if err != nil {
+			logger.Warn("request body not read", "request", recordOf(r.Context()).requestID, "client", r.RemoteAddr, "err", err)
+			failBody(w, err)
+			return
+		}
+		defer body.Close()
+		r.Body, r.ContentLength, r.TransferEncoding = body, length, nil
+		next.ServeHTTP(w, r)
+	})
+}
+
+func failBody(w http.ResponseWriter, err error) {
+	var tooLarge *http.MaxBytesError
+	var disk *os.PathError
+	w.Header().Set("Connection", "close")
+	switch {
+	case errors.As(err, &tooLarge):
+		fail(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a request body may have %d bytes", tooLarge.Limit))
+	case errors.As(err, &disk):
+		fail(w, http.StatusServiceUnavailable, "the request body could not be kept")
+	default:
+		fail(w, http.StatusBadRequest, "the request body broke off")
+	}
+}
+
+// readBody reads all of from, of announced bytes or, where that is negative,
+// of unknown length.
+func readBody(from io.Reader, announced int64) (io.ReadCloser, int64, error) {
+	inMemory := announced
+	if announced < 0 || announced > bodyInMemory {
+		inMemory = bodyInMemory
+	}
+	// One byte more than is kept tells whether that was all.
+	beginning := bytes.NewBuffer(make([]byte, 0, inMemory+bytes.MinRead))
+	n, err := beginning.ReadFrom(io.LimitReader(from, inMemory+1))
+	if err != nil {
+		return nil, 0, err
+	}
+	if n <= inMemory {
+		return io.NopCloser(beginning), n, nil
+	}
+	return spoolBody(io.MultiReader(beginning, from))
+}
+
+// spoolBody puts a body into a file that has no name, so that it is gone when
+// the process is.
+func spoolBody(from io.Reader) (_ io.ReadCloser, length int64, err error) {
+	file, err := os.CreateTemp("", "alforja-body-")
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() {
+		if err != nil {
+			file.Close()
+		}
+	}()
+	if err := os.Remove(file.Name()); err != nil {
+		return nil, 0, err
+	}
+	length, err = io.Copy(file, from)
+	if err != nil {
+		return nil, 0, err
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return nil, 0, err
+	}
+	return file, length, nil
+}

@@ -1,0 +1,15 @@
+// Package gateway is the way of a request from a front server or a browser to
+// a Quixote worker and back, with its session.
+//
+// Its parts are http.Handlers that go around one another:
+//
+//	AccessLog        one line a request
+//	RefuseMalformed  what no application should see
+//	BufferBodies     the body, whole, before anything is held for the request
+//	Sessions         cookie, lock, load, verify; commit and unlock
+//	Proxy            a free worker of the Pool, over SCGI
+//
+// and Gateway puts them together with listeners, a Supervisor that runs the
+// worker processes, and the socket by which workers reach other sessions. What
+// passes between the gateway and a worker is described in docs/protocol.md.
+package gateway

@@ -1,0 +1,115 @@
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// A record collects what the access log says of one request. Each step of the
+// request's way fills in what it knows.
+type record struct {
+	requestID string
+	session   string // shortened id
+	action    action // what became of the session
+	worker    string
+	lockWait  time.Duration
+	queueWait time.Duration
+}
+
+type recordKey struct{}
+
+// recordOf returns the request's record. Outside of AccessLog it returns one
+// that nobody reads, so that no step has to ask.
+func recordOf(ctx context.Context) *record {
+	if r, ok := ctx.Value(recordKey{}).(*record); ok {
+		return r
+	}
+	return new(record)
+}
+
+// AccessLog returns a handler that serves by next and logs one line a request:
+// its id, method, path, status, bytes of body sent, milliseconds, worker,
+// what became of the session, and how long the request waited for its
+// session's lock and for a worker. Of a session's id only the first 8
+// characters are logged: who reads the log must not be able to be its user.
+func AccessLog(logger *slog.Logger, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		rec := &record{requestID: newRequestID()}
+		counted := &countingWriter{ResponseWriter: w}
+		completed := false
+		defer func() {
+			if counted.status == 0 {
+				counted.status = http.StatusOK
+			}
+			attrs := []slog.Attr{
+				slog.String("request", rec.requestID),
+				slog.String("client", r.RemoteAddr),
+				slog.String("method", r.Method),
+				slog.String("path", r.URL.Path),
+				slog.Int("status", counted.status),
+				slog.Int64("bytes", counted.bytes),
+				slog.Float64("ms", milliseconds(time.Since(start))),
+				slog.Float64("lock_ms", milliseconds(rec.lockWait)),
+				slog.Float64("queue_ms", milliseconds(rec.queueWait)),
+				slog.String("session", rec.session),
+				slog.String("action", string(rec.action)),
+				slog.String("worker", rec.worker),
+			}
+			if !completed {
+				attrs = append(attrs, slog.Bool("cut", true))
+			}
+			logger.LogAttrs(r.Context(), slog.LevelInfo, "request", attrs...)
+		}()
+		next.ServeHTTP(counted, r.WithContext(context.WithValue(r.Context(), recordKey{}, rec)))
+		completed = true
+	})
+}
+
+// countingWriter notes the status and the length of the body.
+type countingWriter struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (w *countingWriter) WriteHeader(status int) {
+	if w.status == 0 && status >= 200 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *countingWriter) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(p)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach the server's own writer.
+func (w *countingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func newRequestID() string {
+	var b [6]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// shortID is what a log shows of a session id.
+func shortID(id string) string {
+	if len(id) > 8 {
+		return id[:8]
+	}
+	return id
+}
+
+func milliseconds(d time.Duration) float64 {
+	return float64(d.Microseconds()) / 1000
+}

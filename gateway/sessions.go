@@ -1,0 +1,290 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"alforja/pickle"
+	"alforja/store"
+)
+
+// Mode says who reads and writes the store.
+type Mode string
+
+const (
+	// Managed: the state goes to the worker with the request and comes back
+	// with the response; the gateway writes the store.
+	Managed Mode = "managed"
+	// Shared: workers read and write the directory themselves, with session3;
+	// the gateway guards the cookie and serializes.
+	Shared Mode = "shared"
+)
+
+// Concurrency says what happens to requests of one session at one time.
+type Concurrency string
+
+const (
+	// Serialize lets one request at a time at a session: no update is lost.
+	Serialize Concurrency = "serialize"
+	// LastWriteWins lets them all run, as session3 does: updates get lost.
+	LastWriteWins Concurrency = "last-write-wins"
+)
+
+// maxSetAside bounds how often one request sets a bad state aside and finds
+// another bad one in its place.
+const maxSetAside = 3
+
+// Sessions resolves a request's session cookie against a store, holds the
+// session for as long as the request needs it, and commits what became of it.
+type Sessions struct {
+	// Store keeps the states. Required.
+	Store store.Store
+	// CookieName is the session cookie's name. Default: QX_session, as in
+	// quixote.config.
+	CookieName string
+	// Mode. Default: Managed.
+	Mode Mode
+	// Concurrency. Default: Serialize.
+	Concurrency Concurrency
+	// LockWait is how long a request waits for its session before it is
+	// answered 503. Default: 30 s.
+	LockWait time.Duration
+	// Skip lists path prefixes whose requests take no session lock: pages
+	// that stream for long, or that never write the session.
+	Skip []string
+	// Policy decides which states may be unpickled. Default: that of
+	// pickle.PolicyOptions' zero value.
+	Policy *pickle.Policy
+	// ReportOnly logs what Policy refuses and lets it pass. Malformed
+	// pickles are refused all the same. Default: false.
+	ReportOnly bool
+	// Key signs states that go to workers; see docs/protocol.md. Default: no
+	// signature.
+	Key []byte
+	// APIPath is the path of the Unix socket that serves API. Default: none
+	// is announced to workers.
+	APIPath string
+	// Logger. Default: slog.Default().
+	Logger *slog.Logger
+}
+
+// Handler returns a handler that serves by next, with the request's session
+// resolved. It answers 400 to a cookie that would hang Quixote's parser, 503
+// when the session stays locked or the store cannot be read, and leaves
+// everything else to next. A session that is absent, malformed or refused is
+// no error: the request goes on without one, as with no cookie at all.
+func (s *Sessions) Handler(next http.Handler) http.Handler {
+	cfg := s.withDefaults()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := r.Context()
+		id, ok := cfg.resolveCookie(r)
+		if !ok {
+			fail(w, http.StatusBadRequest, "malformed Cookie header")
+			return
+		}
+		v := &visit{sessions: cfg, id: id, nonce: newNonce()}
+		if id != "" {
+			recordOf(ctx).session = shortID(id)
+			err := v.open(ctx, r.URL.Path)
+			if errors.Is(err, store.ErrTooLarge) {
+				// Unread, so unverified: no worker must meet it either.
+				cfg.Logger.Error("session too large to be used: its user starts afresh", "session", shortID(id), "err", err)
+				cfg.dropCookie(r)
+				v.id = ""
+			} else if err != nil {
+				cfg.failOpening(ctx, w, id, err)
+				return
+			}
+			defer v.release()
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(ctx, visitKey{}, v)))
+	})
+}
+
+func (s *Sessions) withDefaults() *Sessions {
+	cfg := *s
+	if cfg.CookieName == "" {
+		cfg.CookieName = "QX_session"
+	}
+	if cfg.Mode == "" {
+		cfg.Mode = Managed
+	}
+	if cfg.Concurrency == "" {
+		cfg.Concurrency = Serialize
+	}
+	if cfg.LockWait == 0 {
+		cfg.LockWait = 30 * time.Second
+	}
+	if cfg.Policy == nil {
+		// Without options of the caller's there is nothing to be wrong.
+		cfg.Policy, _ = pickle.NewPolicy(pickle.PolicyOptions{})
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	return &cfg
+}
+
+// resolveCookie returns the session id that the request's cookie names, or ""
+// when there is none. A cookie that is no session id is taken out of the
+// request, so that nothing behind the gateway meets it. ok is false for a
+// header that must not reach Quixote's parser.
+func (s *Sessions) resolveCookie(r *http.Request) (id string, ok bool) {
+	lines := r.Header["Cookie"]
+	if len(lines) == 0 {
+		return "", true
+	}
+	// One header, and joined here: what was checked is what the worker reads.
+	text := strings.Join(lines, "; ")
+	r.Header["Cookie"] = []string{text}
+	header := parseCookies(text)
+	if header.bomb() {
+		s.Logger.Warn("refused a Cookie header that would hang Quixote's parser", "client", r.RemoteAddr)
+		return "", false
+	}
+	value, found := header.get(s.CookieName)
+	if !found || store.ValidID(value) {
+		return value, true
+	}
+	// "" and "*del*" are how Quixote revokes a cookie: nothing to report.
+	if value != "" && value != "*del*" {
+		s.Logger.Warn("refused a session cookie that is no session id",
+			"request", recordOf(r.Context()).requestID, "client", r.RemoteAddr, "cookie", shorten(value))
+	}
+	s.dropCookie(r)
+	return "", true
+}
+
+// dropCookie takes the session cookie out of a request.
+func (s *Sessions) dropCookie(r *http.Request) {
+	if rest := parseCookies(r.Header.Get("Cookie")).without(s.CookieName); rest != "" {
+		r.Header["Cookie"] = []string{rest}
+	} else {
+		delete(r.Header, "Cookie")
+	}
+}
+
+// failOpening answers a request whose session could not be opened.
+func (s *Sessions) failOpening(ctx context.Context, w http.ResponseWriter, id string, err error) {
+	rec := recordOf(ctx)
+	if errors.Is(err, store.ErrBusy) {
+		s.Logger.Warn("session stayed locked", "request", rec.requestID, "session", shortID(id), "waited_ms", milliseconds(rec.lockWait), "err", err)
+		w.Header().Set("Retry-After", "1")
+		fail(w, http.StatusServiceUnavailable, "another request of this session is still running")
+		return
+	}
+	s.Logger.Error("session store failed", "request", rec.requestID, "session", shortID(id), "err", err)
+	w.Header().Set("Retry-After", "5")
+	fail(w, http.StatusServiceUnavailable, "sessions are not available at the moment")
+}
+
+// lock takes the session's lock, for at most LockWait. Where policy asks for
+// none, unlock does nothing.
+func (s *Sessions) lock(ctx context.Context, id string) (unlock func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.LockWait)
+	defer cancel()
+	return s.Store.Lock(ctx, id)
+}
+
+// load returns the session's state, verified and cut at its STOP, or nil when
+// the session does not exist. A state that does not pass is set aside and the
+// session counts as absent.
+func (s *Sessions) load(ctx context.Context, id string) ([]byte, error) {
+	for range maxSetAside {
+		state, found, err := s.Store.Load(ctx, id)
+		if err != nil || !found {
+			return nil, err
+		}
+		verified, reason := s.verify(state)
+		if reason == nil {
+			return verified, nil
+		}
+		done, err := s.Store.SetAside(ctx, id, state)
+		if err != nil {
+			return nil, fmt.Errorf("setting a bad session aside (%v): %w", reason, err)
+		}
+		if done {
+			s.Logger.Warn("session set aside: its user starts afresh",
+				"session", shortID(id), "bytes", len(state), "reason", reason)
+			return nil, nil
+		}
+	}
+	return nil, fmt.Errorf("session changes faster than it can be read, %d times malformed", maxSetAside)
+}
+
+// verify returns the one pickle that state begins with, or why it must not be
+// unpickled.
+func (s *Sessions) verify(state []byte) ([]byte, error) {
+	report, err := pickle.Verify(state, pickle.Limits{})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Policy.Check(report); err != nil {
+		if !s.ReportOnly {
+			return nil, err
+		}
+		s.Logger.Warn("policy would refuse this session", "err", err)
+	}
+	return state[:report.Used], nil
+}
+
+// store commits a directive.
+func (s *Sessions) store(ctx context.Context, d *directive) error {
+	switch d.action {
+	case actionKeep:
+		_, err := s.Store.Touch(ctx, d.id)
+		return err
+	case actionDelete:
+		_, err := s.Store.Delete(ctx, d.id)
+		return err
+	}
+	verified, err := s.verify(d.state)
+	if err != nil {
+		return fmt.Errorf("the worker's session would not load again: %w", err)
+	}
+	if !bytes.Equal(verified, d.state) {
+		return errors.New("the worker's session has bytes behind its pickle")
+	}
+	if d.action == actionCreate {
+		return s.Store.Create(ctx, d.id, d.state)
+	}
+	found, err := s.Store.Update(ctx, d.id, d.state)
+	if err == nil && !found {
+		// Logged out elsewhere while this request ran: it stays logged out.
+		s.Logger.Info("session was deleted meanwhile and stays deleted", "session", shortID(d.id))
+	}
+	return err
+}
+
+// newNonce returns 22 characters that no client can know.
+func newNonce() string {
+	var b [16]byte
+	rand.Read(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// shorten makes a client's text fit for a log line.
+func shorten(text string) string {
+	if len(text) > 40 {
+		return text[:40] + "..."
+	}
+	return text
+}
+
+// fail answers with a status and one line of text.
+func fail(w http.ResponseWriter, status int, text string) {
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, "%d %s: %s\n", status, http.StatusText(status), text)
+}

@@ -1,0 +1,140 @@
+package gateway
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// commitTimeout bounds a commit. It does not end with the client's connection:
+// what a worker has done must not depend on whether the browser still waits.
+const commitTimeout = 30 * time.Second
+
+// A visit is one request's hold on its session: from the load, over the
+// worker, to the commit.
+type visit struct {
+	sessions *Sessions
+	id       string // "" when the request has no session cookie
+	state    []byte // nil when the store has no such session
+	nonce    string
+	unlock   func()
+	once     sync.Once
+}
+
+type visitKey struct{}
+
+// visitOf returns the request's visit, or nil outside of Sessions.
+func visitOf(ctx context.Context) *visit {
+	v, _ := ctx.Value(visitKey{}).(*visit)
+	return v
+}
+
+// open locks the session and loads it. After an error nothing is held.
+func (v *visit) open(ctx context.Context, path string) error {
+	if v.sessions.locks(path) {
+		start := time.Now()
+		unlock, err := v.sessions.lock(ctx, v.id)
+		recordOf(ctx).lockWait = time.Since(start)
+		if err != nil {
+			return err
+		}
+		v.unlock = unlock
+	}
+	state, err := v.sessions.load(ctx, v.id)
+	if err != nil {
+		v.release()
+		return err
+	}
+	v.state = state
+	return nil
+}
+
+// locks reports whether a request for path takes its session's lock.
+func (s *Sessions) locks(path string) bool {
+	if s.Concurrency == LastWriteWins {
+		return false
+	}
+	for _, prefix := range s.Skip {
+		if strings.HasPrefix(path, prefix) {
+			return false
+		}
+	}
+	return true
+}
+
+// release lets the session's next request in. It may be called again.
+func (v *visit) release() {
+	v.once.Do(func() {
+		if v.unlock != nil {
+			v.unlock()
+		}
+	})
+}
+
+// variables returns what the request tells the worker of its session, as
+// docs/protocol.md has it; nil in shared mode.
+func (v *visit) variables() map[string]string {
+	if v.sessions.Mode == Shared {
+		return nil
+	}
+	vars := map[string]string{"ALFORJA_NONCE": v.nonce}
+	if v.sessions.APIPath != "" {
+		vars["ALFORJA_API"] = v.sessions.APIPath
+	}
+	var state string
+	if v.id != "" {
+		vars["ALFORJA_SESSION_ID"] = v.id
+	}
+	if v.state != nil {
+		state = base64.StdEncoding.EncodeToString(v.state)
+		vars["ALFORJA_SESSION"] = state
+	}
+	if v.sessions.Key != nil {
+		vars["ALFORJA_SIGNATURE"] = sign(v.sessions.Key, v.nonce, v.id, state)
+	}
+	return vars
+}
+
+// sign returns the ALFORJA_SIGNATURE of docs/protocol.md.
+func sign(key []byte, nonce, id, state string) string {
+	mac := hmac.New(sha256.New, key)
+	for _, part := range []string{nonce, "\n", id, "\n", state} {
+		mac.Write([]byte(part))
+	}
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// commit takes the worker's directive out of header, does what it says, and
+// releases the session. An error means that the store does not have what the
+// response is about to promise: the client must not get that response.
+func (v *visit) commit(ctx context.Context, header http.Header) error {
+	defer v.release()
+	values := header[DirectiveHeader]
+	delete(header, DirectiveHeader)
+	if len(values) == 0 {
+		return nil
+	}
+	log := v.sessions.Logger.With("request", recordOf(ctx).requestID, "session", shortID(v.id))
+	if v.sessions.Mode == Shared {
+		log.Warn("dropped an " + DirectiveHeader + " header: in shared mode workers keep sessions themselves")
+		return nil
+	}
+	d, err := parseDirective(values, v.nonce, v.id)
+	if err != nil {
+		log.Warn("dropped an "+DirectiveHeader+" header", "err", err)
+		return nil
+	}
+	recordOf(ctx).action = d.action
+	if d.action == actionCreate {
+		recordOf(ctx).session = shortID(d.id)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
+	return v.sessions.store(ctx, d)
+}

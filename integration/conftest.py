@@ -1,0 +1,53 @@
+import os
+import shutil
+import signal
+
+import pytest
+
+import harness
+
+
+def pytest_configure():
+    if not harness.BINARY.exists():
+        raise pytest.UsageError(
+            f"{harness.BINARY} is missing: run `make build bin/alforja-race`, or just `make test`"
+        )
+    for program in ("nginx", "strace", "chromium", "chromedriver"):
+        if shutil.which(program) is None:
+            raise pytest.UsageError(f"{program} is missing: run `make setup`")
+
+
+@pytest.fixture
+def run(tmp_path, request):
+    """Start servers that end with the test, and none of whose processes outlives it."""
+    servers = []
+
+    def start(server):
+        servers.append(server)
+        return server.start()
+
+    yield start
+    failures = []
+    for server in reversed(servers):
+        try:
+            server.stop()
+        except AssertionError as error:
+            failures.append(str(error))
+    for server in servers:
+        if isinstance(server, harness.Gateway):
+            for pid in server.workers().values():
+                if harness.alive(pid):
+                    os.kill(pid, signal.SIGKILL)
+                    failures.append(f"worker {pid} outlived its gateway")
+    assert not failures, "\n".join(failures)
+
+
+@pytest.fixture
+def gateway(tmp_path, run):
+    """Start a managed gateway with 4 workers of the test application: gateway(*flags, **options)."""
+
+    def start(*args, **options):
+        options.setdefault("command", harness.managed())
+        return run(harness.Gateway(tmp_path, *args, **options))
+
+    return start

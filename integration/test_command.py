@@ -1,0 +1,137 @@
+"""The command line: errors that help, exit codes, a configuration file with a key for every flag."""
+
+import json
+import re
+import subprocess
+
+import pytest
+
+from harness import BINARY, Client, Gateway, managed
+
+
+def alforja(*args):
+    return subprocess.run([BINARY, *args], capture_output=True, text=True, timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (["serv"], 2, "did you mean serve?"),
+        (["serve", "--htpp", ":0"], 2, "did you mean --http?"),
+        (["serve", "--mode", "manged"], 2, '"managed"'),
+        (
+            ["serve", "--http", "nonsense", "--store", "memory:", "--", "true"],
+            1,
+            "neither host:port nor unix:PATH",
+        ),
+        (["serve", "--store", "memory:", "--", "true"], 2, "--http or --scgi"),
+        (["serve", "--http", "127.0.0.1:0", "--store", "memory:"], 2, "behind --"),
+        (["serve", "--http", "127.0.0.1:0", "--", "true"], 2, "--store directory:PATH"),
+        (
+            ["serve", "--http", "127.0.0.1:0", "--store", "direktory:x", "--", "true"],
+            2,
+            "did you mean directory?",
+        ),
+        (
+            ["serve", "--http", "127.0.0.1:0", "--store", "memory:", "--", "/no/such/worker"],
+            1,
+            "/no/such/worker",
+        ),
+        (["serve", "stray"], 2, "behind --"),
+        (
+            ["serve", "--http", "127.0.0.1:0", "--store", "memory:", "--backend", "127.0.0.1:1"],
+            2,
+            "--key-file",
+        ),
+        (["serve", "--config", "/no/such.toml"], 2, "/no/such.toml"),
+        (["demo", "--python", "/no/such/python"], 1, "make demo"),
+    ],
+)
+def test_errors_say_what_to_do(args, code, says):
+    done = alforja(*args)
+    assert (done.returncode, done.stdout) == (code, ""), done
+    assert says in done.stderr, done.stderr
+    assert done.stderr.count("\n") <= 3, done.stderr
+
+
+def test_version():
+    assert re.fullmatch(
+        r"alforja \d+\.\d+\.\d+\S* \(commit \S+, go1\.\d+.*\)\n", alforja("version").stdout
+    )
+    assert set(json.loads(alforja("version", "--json").stdout)) == {"version", "commit", "go"}
+
+
+def test_help_has_examples():
+    for command in ([], ["serve"], ["demo"], ["version"]):
+        done = alforja(*command, "--help")
+        assert done.returncode == 0
+        assert "Examples:" in done.stdout, command
+
+
+def test_configuration_file(run, tmp_path):
+    config = tmp_path / "alforja.toml"
+    config.write_text(
+        f"""
+        http = ["127.0.0.1:0"]
+        store = "directory:{tmp_path}/from-the-file"
+        workers = 2
+        lock_wait = "5s"
+        cookie = "MANCHA"
+        log_format = "json"
+        command = {json.dumps(managed())}
+        """
+    )
+    g = Gateway(tmp_path, "--config", str(config), "--workers", "1", listen=())
+    g.argv = [
+        str(BINARY),
+        "serve",
+        "--config",
+        str(config),
+        "--workers",
+        "1",
+        "--store",
+        f"directory:{g.sessions}",
+        "--http",
+        "127.0.0.1:0",
+    ]
+    run(g)
+    assert list(g.workers()) == ["1"], "the command line wins"
+    assert Client(g.http).get("/plain").status == 200
+    assert g.sessions.exists()
+    assert not (tmp_path / "from-the-file").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("wrokers = 2", "did you mean workers?"),
+        ("lock-wait = '5s'", "did you mean lock_wait?"),
+        ("workers = 'many'", "workers"),
+        ("http = 8080", "list of strings"),
+        ("command = [1]", "list of strings"),
+        ("workers =", "line 1"),
+        ("[pool]\nworkers = 1", "unknown key"),
+    ],
+)
+def test_configuration_errors(tmp_path, text, says):
+    config = tmp_path / "alforja.toml"
+    config.write_text(text)
+    done = alforja("serve", "--config", str(config))
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert str(config) in done.stderr
+
+
+def test_every_flag_has_its_key(tmp_path):
+    """A file with a key for each flag of --help is understood."""
+    flags = re.findall(r"^ +--([a-z-]+) ?(\S*)", alforja("serve", "--help").stdout, re.M)
+    assert len(flags) > 20
+    for flag, _ in flags:
+        if flag in ("config", "help"):
+            continue
+        config = tmp_path / f"{flag}.toml"
+        config.write_text(
+            f"{flag.replace('-', '_')} = {{}}"
+        )  # a table: known keys complain about the value
+        done = alforja("serve", "--config", str(config))
+        assert "unknown key" not in done.stderr, done.stderr

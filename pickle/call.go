@@ -1,0 +1,307 @@
+package pickle
+
+import "bytes"
+
+// reduce reads REDUCE: callable(*args).
+func (m *machine) reduce() error {
+	args, err := m.popTuple()
+	if err != nil {
+		return err
+	}
+	callable, err := m.popGlobal()
+	if err != nil {
+		return err
+	}
+	special := m.uses[callable.a()].special
+	elems := m.elements(args)
+	if err := m.charge(m.uses[callable.a()].module, args); err != nil {
+		return err
+	}
+	made := m.use(callable.a(), RoleCallable, m.shape(elems))
+	switch special {
+	case reconstructor, newObject, newObjectEx:
+		return m.pushMade(m.reconstruct(special, made, elems), args)
+	case getattr:
+		if len(elems) == 2 && elems[0].kind() == KindGlobal {
+			attr, ok := m.text(elems[1])
+			if !ok {
+				return m.fail("the attribute's name is not plain text of this pickle")
+			}
+			v, err := m.derive(m.uses[elems[0].a()], attr)
+			if err != nil {
+				return err
+			}
+			m.push(v)
+			return nil
+		}
+	case encode:
+		if len(elems) == 2 && elems[0].kind() == KindText && m.kindOf(elems[1]) == KindLatin1 {
+			m.push(newValue(KindBytes, elems[0].weight()))
+			return nil
+		}
+	case emptyBytes:
+		if len(elems) == 0 {
+			m.push(newValue(KindBytes, 1))
+			return nil
+		}
+	}
+	return m.pushMade(made, args)
+}
+
+// reconstruct notes the class of which one of copyreg's functions makes an
+// instance, and returns that use; callable, when the arguments do not name one.
+func (m *machine) reconstruct(by special, callable int32, args []value) int32 {
+	if len(args) == 0 || args[0].kind() != KindGlobal {
+		return callable
+	}
+	class := args[0].a()
+	switch {
+	case by == reconstructor && len(args) == 3:
+		return m.use(class, RoleClass, m.shape(stateOf(args)))
+	case by == newObject:
+		return m.use(class, RoleClass, m.shape(args[1:]))
+	case by == newObjectEx && len(args) == 3 && args[1].kind() == KindTuple:
+		shape := m.shape(m.elements(args[1]))
+		shape.Keywords = true
+		return m.use(class, RoleClass, shape)
+	}
+	return callable
+}
+
+// stateOf returns what copyreg._reconstructor(class, base, state) passes on
+// to base: nothing when state is None.
+func stateOf(args []value) []value {
+	if args[2].kind() == KindNone {
+		return nil
+	}
+	return args[2:]
+}
+
+// charge counts what a constructor of the standard library visits of its
+// arguments: set, OrderedDict and others hash or copy them each time.
+func (m *machine) charge(module span, args value) error {
+	const small = 64 // not worth the look at the module's name
+	if args.weight() <= small || !isStandard(string(m.spelled(module))) {
+		return nil
+	}
+	return m.visit(args.weight())
+}
+
+// newObj reads NEWOBJ: class.__new__(class, *args).
+func (m *machine) newObj() error {
+	args, err := m.popTuple()
+	if err != nil {
+		return err
+	}
+	return m.makeObject(args, false)
+}
+
+// newObjEx reads NEWOBJ_EX: class.__new__(class, *args, **kwargs).
+func (m *machine) newObjEx() error {
+	keywords, err := m.pop()
+	if err != nil {
+		return err
+	}
+	if keywords.kind() != KindDict {
+		return m.fail("the keyword arguments are not a dict")
+	}
+	args, err := m.popTuple()
+	if err != nil {
+		return err
+	}
+	return m.makeObject(args, true)
+}
+
+func (m *machine) makeObject(args value, keywords bool) error {
+	class, err := m.popGlobal()
+	if err != nil {
+		return err
+	}
+	shape := m.shape(m.elements(args))
+	shape.Keywords = keywords
+	return m.pushMade(m.use(class.a(), RoleClass, shape), args)
+}
+
+// inst reads INST: the class named on two lines in ASCII, called with what is
+// on the stack since MARK.
+func (m *machine) inst() error {
+	module, err := m.line()
+	if err != nil {
+		return err
+	}
+	name, err := m.line()
+	if err != nil {
+		return err
+	}
+	if !isASCII(module) || !isASCII(name) {
+		return m.fail("not a name in ASCII")
+	}
+	items, err := m.sinceMark()
+	if err != nil {
+		return err
+	}
+	class, err := m.load(module, name)
+	if err != nil {
+		return err
+	}
+	return m.instantiate(class, items)
+}
+
+// obj reads OBJ: the class lies on the stack above MARK, the arguments above it.
+func (m *machine) obj() error {
+	items, err := m.sinceMark()
+	if err != nil {
+		return err
+	}
+	if len(items) == 0 {
+		return m.underflow()
+	}
+	if items[0].kind() != KindGlobal {
+		return m.fail("the class is not an import")
+	}
+	return m.instantiate(items[0], items[1:])
+}
+
+func (m *machine) instantiate(class value, items []value) error {
+	weight, depth, _ := m.holdAll(items)
+	made := m.use(class.a(), RoleClass, m.shape(items))
+	return m.pushMade(made, newValue(0, weight).withDepth(depth))
+}
+
+// pushMade pushes the result of a call with args.
+func (m *machine) pushMade(made int32, args value) error {
+	return m.pushObject(KindObject, object{use: made, weight: add(args.weight(), 1), depth: args.depth()})
+}
+
+// build reads BUILD: __setstate__(state), or attributes set from a dict, or
+// from a pair of dicts of which the second is set by setattr.
+func (m *machine) build() error {
+	state, err := m.pop()
+	if err != nil {
+		return err
+	}
+	target, err := m.top()
+	if err != nil {
+		return err
+	}
+	if target.kind() != KindObject {
+		return m.fail("the target is a " + target.kind().String() + ", not an object made here")
+	}
+	if !m.harmlessState(state) {
+		return m.fail("the state sets __class__ or a special attribute")
+	}
+	_, depth, _ := m.hold(state)
+	o := &m.objects[target.a()]
+	m.uses[o.use].state = true
+	return m.deepen(o, depth)
+}
+
+// harmlessState refuses a state that would exchange an object's class: by a
+// key "__class__", or by setattr of a special name, which is what CPython does
+// with the second of a pair.
+func (m *machine) harmlessState(state value) bool {
+	switch {
+	case state.kind() == KindDict:
+		return m.objects[state.a()].keys&keyClass == 0
+	case state.kind() == KindTuple && state.b() == 2:
+		pair := m.elements(state)
+		return (pair[0].kind() != KindDict || m.objects[pair[0].a()].keys&keyClass == 0) &&
+			(pair[1].kind() != KindDict || m.objects[pair[1].a()].keys&keySpecial == 0)
+	}
+	return true
+}
+
+// persID and binPersID push what the application finds under an id.
+func (m *machine) persID() error {
+	id, err := m.line()
+	if err != nil {
+		return err
+	}
+	if !isASCII(id) {
+		return m.fail("the id is not in ASCII")
+	}
+	return m.pushPersistent()
+}
+
+func (m *machine) binPersID() error {
+	id, err := m.pop()
+	if err != nil {
+		return err
+	}
+	m.hold(id)
+	return m.pushPersistent()
+}
+
+func (m *machine) pushPersistent() error {
+	m.report.PersistentIDs++
+	m.push(newValue(kindPersistent, 1))
+	return nil
+}
+
+func (m *machine) popTuple() (value, error) {
+	v, err := m.pop()
+	if err == nil && v.kind() != KindTuple {
+		err = m.fail("the arguments are not a tuple made by this pickle")
+	}
+	return v, err
+}
+
+func (m *machine) popGlobal() (value, error) {
+	v, err := m.pop()
+	if err == nil && v.kind() != KindGlobal {
+		err = m.fail("what is called or made is no import: " + v.kind().String())
+	}
+	return v, err
+}
+
+// maxShape is the number of arguments that are looked at; it keeps the pass
+// linear when one long tuple is passed again and again.
+const maxShape = 64
+
+// shape describes the arguments of a call.
+func (m *machine) shape(args []value) Args {
+	s := Args{Count: len(args)}
+	for i, v := range args {
+		kind := m.kindOf(v)
+		switch {
+		case i < len(s.Kinds):
+			s.Kinds[i] = kind
+		case i == len(s.Kinds):
+			s.Rest = kind
+		case s.Rest != kind || i == maxShape:
+			s.Rest = KindMixed
+			return s
+		}
+	}
+	return s
+}
+
+// kindOf is a value's kind, with text told apart by what it says.
+func (m *machine) kindOf(v value) Kind {
+	if v.kind() != KindText {
+		return v.kind()
+	}
+	b, ok := m.text(v)
+	switch {
+	case !ok:
+	case string(b) == "latin1" || string(b) == "latin-1":
+		return KindLatin1
+	case isRatio(b):
+		return KindRatio
+	}
+	return KindText
+}
+
+// isRatio says whether b is what Fraction's __reduce__ writes. Fraction takes
+// "1e1000000000" too, and would compute it.
+func isRatio(b []byte) bool {
+	if len(b) == 0 || len(b) > maxRatio || b[0] != '-' && (b[0] < '0' || b[0] > '9') {
+		return false
+	}
+	numerator, denominator, found := bytes.Cut(bytes.TrimPrefix(b, []byte("-")), []byte("/"))
+	return isDecimal(numerator) && (!found || isDecimal(denominator))
+}
+
+// maxRatio bounds, in bytes, what is looked at each time that one text is
+// passed to a call.
+const maxRatio = 128

@@ -1,0 +1,170 @@
+package pickle
+
+import (
+	"fmt"
+	"strings"
+)
+
+// PolicyOptions configures a Policy. Its zero value is the default policy.
+type PolicyOptions struct {
+	// Allow lets pass what the policy would refuse. An entry is the full
+	// name of one import, "package.module.Name", or "package.*" for all that
+	// is in a package. A full name lets it pass in every role and with every
+	// argument, os.system too, if that is what is written. "package.*" is an
+	// error for a package of Python's standard library, and does not let
+	// special names ("__x__") or attributes of modules pass. Default: none.
+	Allow []string
+
+	// Strict refuses all but Allow and the harmless types that the policy
+	// lists by name. Default: false, which leaves an application's own
+	// packages open.
+	Strict bool
+}
+
+// A Policy judges what a pickle would do when loaded.
+//
+// What belongs to Python's standard library, and to Quixote and session3,
+// passes only when it is listed as harmless, in the role and with the kinds
+// of arguments that go with it. Well-known packages whose functions run code
+// or open files are refused. Of all other packages, which are taken to be the
+// application's own, classes can be made and functions called, but no special
+// name, no attribute of a module, and no function with the name of one that
+// runs code. A Policy can be used by many goroutines at once.
+type Policy struct {
+	strict   bool
+	harmless map[string]map[string][]permission // by module and name
+	exact    map[string]bool
+	packages []string // of "package.*", without the asterisk: "package."
+}
+
+// NewPolicy compiles a policy. The error names an entry of Allow that is no
+// name, or is too wide.
+func NewPolicy(options PolicyOptions) (*Policy, error) {
+	p := &Policy{
+		strict:   options.Strict,
+		harmless: compileRules(harmlessRules),
+		exact:    map[string]bool{},
+	}
+	for _, entry := range options.Allow {
+		if err := p.allow(entry); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+func (p *Policy) allow(entry string) error {
+	name, wild := strings.CutSuffix(entry, ".*")
+	if !validPath([]byte(name)) || !wild && !strings.Contains(name, ".") {
+		return fmt.Errorf("pickle: allow %q: want package.module.Name or package.*", entry)
+	}
+	if !wild {
+		p.exact[name] = true
+		return nil
+	}
+	if isStandard(name) {
+		return fmt.Errorf("pickle: allow %q: of the standard library only full names can be allowed", entry)
+	}
+	p.packages = append(p.packages, name+".")
+	return nil
+}
+
+// Check returns nil when the policy lets the pickle pass, and otherwise a
+// *RefusedError for the first thing that it refuses.
+func (p *Policy) Check(r Report) error {
+	if r.PersistentIDs > 0 {
+		return &RefusedError{Reason: "persistent ids stand for objects that the pickle does not hold"}
+	}
+	for i := range r.Globals {
+		g := &r.Globals[i]
+		if reason := p.judge(g); reason != "" {
+			return &RefusedError{Global: *g, Reason: reason, Allow: g.path()}
+		}
+	}
+	return nil
+}
+
+// judge returns why g is refused, or nothing.
+func (p *Policy) judge(g *Global) string {
+	if permissions, ok := p.harmless[g.Module][g.Name]; ok {
+		for i := range permissions {
+			if permissions[i].covers(g) {
+				return ""
+			}
+		}
+		if !p.exact[g.path()] {
+			return "it is not harmless in this role or with these arguments"
+		}
+		return ""
+	}
+	if len(p.exact) > 0 && p.exact[g.path()] {
+		return ""
+	}
+	top, _, _ := strings.Cut(g.Module, ".")
+	if standardModules[top] {
+		return "it is not among the harmless types of the standard library"
+	}
+	if !p.inAllowedPackage(g.Module) {
+		switch {
+		case closedPackages[top]:
+			return "it is not among the harmless types of " + top
+		case p.strict:
+			return "the policy is strict"
+		case deniedPackages[top]:
+			return "the package " + top + " has functions that run code or open files"
+		}
+	}
+	return structure(g)
+}
+
+func (p *Policy) inAllowedPackage(module string) bool {
+	for _, prefix := range p.packages {
+		if strings.HasPrefix(module, prefix) || module == prefix[:len(prefix)-1] {
+			return true
+		}
+	}
+	return false
+}
+
+// structure judges what belongs to no package that the policy knows, by its
+// names alone.
+func structure(g *Global) string {
+	if g.Module != "__main__" {
+		first := true
+		for part := range strings.SplitSeq(g.Module, ".") {
+			if isSpecial(part) {
+				return "a module's special name"
+			}
+			if !first && borrowedModules[part] {
+				return "a module named after one of the standard library that runs code"
+			}
+			first = false
+		}
+	}
+	rest := g.Name
+	for {
+		part, after, dotted := strings.Cut(rest, ".")
+		switch {
+		case isSpecial(part):
+			return "a special name"
+		case borrowedNames[part]:
+			return "the name of a function that runs code"
+		case !dotted:
+			return ""
+		case !isClassName(part):
+			// Modules import modules: myapp.sessions may hold os, and then
+			// os.system is an attribute away.
+			return "an attribute of what, by its name, is no class"
+		}
+		rest = after
+	}
+}
+
+// isSpecial says whether Python gives the name a meaning of its own.
+func isSpecial(name string) bool { return strings.HasPrefix(name, "__") }
+
+// isClassName says whether a name is written as classes are: Outer, _Outer.
+func isClassName(name string) bool {
+	name = strings.TrimLeft(name, "_")
+	return name != "" && name[0] >= 'A' && name[0] <= 'Z'
+}
