@@ -291,6 +291,8 @@ http {{
         listen 127.0.0.1:{self.port};
         location / {{
             include /etc/nginx/scgi_params;
+            # Debian's newer scgi_params set it to $host, without the port that is not 80 here.
+            scgi_param HTTP_HOST $http_host;
             scgi_pass {upstream};
             {extra}
         }}

@@ -9,6 +9,8 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.expected_conditions import staleness_of
+from selenium.webdriver.support.wait import WebDriverWait
 
 import harness
 from harness import Client, Server, wait_until
@@ -62,10 +64,10 @@ def test_log_in_count_restart_log_out(run, browser, tmp_path):
     demo = run(Demo(tmp_path))
     browser.get(demo.url)
     browser.find_element(By.NAME, "name").send_keys("Dulcinea")
-    browser.find_element(By.CSS_SELECTOR, "form[action$=login] button").click()
+    press(browser, "login")
     assert "Dulcinea" in browser.find_element(By.TAG_NAME, "body").text
     for _ in range(5):
-        browser.find_element(By.CSS_SELECTOR, "form[action$=increment] button").click()
+        press(browser, "increment")
     assert count(browser) == 5
 
     demo.stop()
@@ -78,14 +80,21 @@ def test_log_in_count_restart_log_out(run, browser, tmp_path):
     for pid in demo.worker_pids():
         if harness.alive(pid):
             os.kill(pid, signal.SIGKILL)
-    browser.find_element(By.CSS_SELECTOR, "form[action$=increment] button").click()
+    press(browser, "increment")
     assert count(browser) == 6
 
     [session] = (tmp_path / "sessions").iterdir()
-    browser.find_element(By.CSS_SELECTOR, "form[action$=logout] button").click()
+    press(browser, "logout")
     assert "Dulcinea" not in browser.find_element(By.TAG_NAME, "body").text
     assert not session.exists()
     assert not [c for c in browser.get_cookies() if c["name"] == "QX_session"]
+
+
+def press(browser, action):
+    """Press a form's button, and wait for the page that follows."""
+    button = browser.find_element(By.CSS_SELECTOR, f"form[action$={action}] button")
+    button.click()
+    WebDriverWait(browser, harness.DEADLINE).until(staleness_of(button))
 
 
 def count(browser):

@@ -37,7 +37,9 @@ func readRequest(r *bufio.Reader, maxHeaderBytes int) (*http.Request, map[string
 // header comes as a duplicate from nginx before 1.23, and "X-User" beside
 // "X_User" from lighttpd: values are joined, so that what a client adds never
 // hides what the web server vouches for. Of other duplicates (nginx, when a
-// scgi_param is set twice) the last counts, as in Python's scgi.
+// scgi_param is set twice) the last counts, as in Python's scgi. HTTP_HOST is one
+// of those: web servers refuse a second Host header (RFC 9112, 3.2), and
+// Debian's scgi_params set it to $host, which sites with a port set anew.
 func parseVariables(block string) (env map[string]string, header http.Header, err error) {
 	n := strings.Count(block, "\x00") / 2
 	env = make(map[string]string, n)
@@ -79,10 +81,7 @@ func parseVariables(block string) (env map[string]string, header http.Header, er
 		case key == "Content-Type" || reserved(name) || strings.HasPrefix(key, "Alforja-"):
 			continue
 		}
-		if old, twice := header[key]; twice {
-			if key == "Host" {
-				return nil, nil, badRequest("two Host headers") // RFC 9112, 3.2
-			}
+		if old, twice := header[key]; twice && key != "Host" {
 			value = old[0] + separator(key) + value
 		}
 		header[key] = []string{value}

@@ -72,7 +72,7 @@ _INDEX = htmltext("""
 <p class="soft">A Quixote application whose sessions travel with alforja.</p></div></header>
 <div class="cards">
 <section><h2>You</h2>%(you)s</section>
-<section><h2>Counter</h2><div class="count">%(counter)d</div><div class="row">
+<section><h2>Counter</h2><div class="count" id="counter">%(counter)d</div><div class="row">
 <form method="post" action="%(base)s/increment"><button class="main">Count</button></form>
 <form method="post" action="%(base)s/incrementfail"><button>Count, then fail</button></form>
 </div></section>
