@@ -60,8 +60,8 @@ lint: $(VENV)
 	  if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
 	go vet ./...
 	go tool staticcheck ./...
-	.venv/bin/ruff check pyclient integration pickle gateway
-	.venv/bin/ruff format --check pyclient integration pickle gateway
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
 	cd pyclient && ../.venv/bin/mypy
 
 .PHONY: bench

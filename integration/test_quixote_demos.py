@@ -21,6 +21,8 @@ MINI = "quixote.demo.mini_demo.create_publisher"
 PTL = "quixote.demo.create_publisher"
 ALTDEMO = "quixote.demo.altdemo.create_publisher"
 
+URLENCODED = {"Content-Type": "application/x-www-form-urlencoded"}
+
 
 # One page from two servers.
 
@@ -62,7 +64,7 @@ HTML_ENVIRON = re.compile(rb"(?<=<h3>environ</h3><table>).*?(?=</table>)", re.S)
 PLAIN_ENVIRON = re.compile(rb"(?<=\n\nEnvironment:\n).*\Z", re.S)
 
 
-def page(response, address):
+def page(response, address, ignored=frozenset()):
     host = f"{address[0]}:{address[1]}"
     body = response.body.replace(host.encode(), b"HOST")
     for pattern, replacement in VARYING:
@@ -76,17 +78,17 @@ def page(response, address):
         rows = [f"{line} ".split(" ", 1) for line in plain[0].decode().splitlines()]
         body = PLAIN_ENVIRON.sub(b"ENVIRON", body)
     environ = {name: value.strip() for name, value in rows}
-    return Page(response.status, headers(response, host), body, environ)
+    return Page(response.status, headers(response, host, ignored), body, environ)
 
 
-def headers(response, host):
+def headers(response, host, ignored):
     found = []
     for name, value in response.headers.items():
         name = name.lower()
         if name == "expires" and value != "-1":
             date = parsedate_to_datetime(response.headers["Date"])
             value = str(parsedate_to_datetime(value) - date)
-        if name not in HOP:
+        if name not in HOP | ignored:
             found.append((name, value.replace(host, "HOST")))
     return sorted(found)
 
@@ -111,11 +113,13 @@ class Pair:
 
     def request(self, method, path, body=None, headers=None):
         """Compare the answers; return the gateway's."""
+        # What a bundle says of caching depends on which of its pages its process served before.
+        ignored = {"cache-control", "expires"} if "/bundle_data/" in path else set()
         quixotes = self.quixote.request(method, path, body, headers)
         ours = self.gateway.request(method, path, body, headers)
         assert_same(
-            page(quixotes, self.quixote.address),
-            page(ours, self.gateway.address),
+            page(quixotes, self.quixote.address, ignored),
+            page(ours, self.gateway.address, ignored),
             f"{method} {path}",
         )
         return ours
@@ -324,20 +328,19 @@ def test_form_with_every_widget(servers):
     assert shown["file"][1].endswith(f"({len(data)} bytes {len(data)})")
 
 
-@pytest.mark.parametrize("missing", ["name", "password", "both"])
-def test_form_with_mistakes(servers, missing):
+def test_form_with_mistakes(servers):
     """What is required and missing is asked for again, and the rest is still there."""
     pair = Pair(*servers(PTL))
     widgets = Widgets(pair.get("/extras/form").text).values
-    fields = [(name, values[0]) for name, values in widgets.items() if name in ("_form_id", "time")]
-    fields += [("size", "large"), ("go", "Go!")]
-    fields += [(n, "Cide Hamete") for n in ("name", "password") if missing not in (n, "both")]
-    answer = pair.request("POST", "/extras/form", *multipart(fields))
-    assert answer.status == 200
-    assert answer.text.count('<div class="error">required</div>') == (2 if missing == "both" else 1)
-    encoded = {"Content-Type": "application/x-www-form-urlencoded"}
-    again = pair.request("POST", "/extras/form", urlencode(fields), encoded)
-    assert page(again, pair.gateway.address) == page(answer, pair.gateway.address)
+    hidden = [(name, values[0]) for name, values in widgets.items() if name in ("_form_id", "time")]
+    for missing in (["name"], ["password"], ["name", "password"]):
+        fields = hidden + [("size", "large"), ("go", "Go!")]
+        fields += [(name, "Cide") for name in ("name", "password") if name not in missing]
+        answer = pair.request("POST", "/extras/form", *multipart(fields))
+        assert answer.status == 200
+        assert answer.text.count('<div class="error">required</div>') == len(missing)
+        again = pair.request("POST", "/extras/form", urlencode(fields), URLENCODED)
+        assert page(again, pair.gateway.address) == page(answer, pair.gateway.address)
 
 
 def test_dump_of_a_request(servers):
@@ -351,8 +354,8 @@ def test_dump_of_a_request(servers):
     }
     for method, body, kind in (
         ("GET", None, {}),
-        ("POST", "a=1&b=%C3%A9&b=3", {"Content-Type": "application/x-www-form-urlencoded"}),
-        ("POST", "", {"Content-Type": "application/x-www-form-urlencoded"}),
+        ("POST", "a=1&b=%C3%A9&b=3", URLENCODED),
+        ("POST", "", URLENCODED),
         ("POST", '{"a": 1}', {"Content-Type": "application/json"}),
     ):
         for path in ("/dumpreq?q=%2F&r", "/error?q=1"):
@@ -371,11 +374,8 @@ def requests_by_user(text):
     return sorted((re.sub("<.*?>", "", user), int(count)) for user, count in rows)
 
 
-LOGIN = {"Content-Type": "application/x-www-form-urlencoded"}
-
-
 def log_in(browser, name):
-    answer = browser.request("POST", "/login", urlencode({"name": name}), LOGIN)
+    answer = browser.request("POST", "/login", urlencode({"name": name}), URLENCODED)
     assert f"Welcome, {name}!" in answer.text
     return answer
 
