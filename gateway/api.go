@@ -4,8 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -51,11 +51,11 @@ func (a sessionsAPI) get(w http.ResponseWriter, r *http.Request) {
 func (a sessionsAPI) put(w http.ResponseWriter, r *http.Request) {
 	state, err := io.ReadAll(http.MaxBytesReader(w, r.Body, store.MaxStateBytes))
 	if err != nil {
-		fail(w, http.StatusRequestEntityTooLarge, err.Error())
+		failBody(w, err)
 		return
 	}
-	if _, err := a.verify(state); err != nil {
-		fail(w, http.StatusUnprocessableEntity, fmt.Sprintf("the session would not load again: %v", err))
+	if err := a.checkNew(state); err != nil {
+		fail(w, http.StatusUnprocessableEntity, err.Error())
 		return
 	}
 	id := r.PathValue("id")
@@ -111,11 +111,11 @@ func (a sessionsAPI) list(w http.ResponseWriter, r *http.Request) {
 
 func (a sessionsAPI) deleteIdle(w http.ResponseWriter, r *http.Request) {
 	idle, err := strconv.ParseFloat(r.URL.Query().Get("idle"), 64)
-	if err != nil || idle < 0 {
+	if err != nil || !(idle >= 0) { // NaN is neither
 		fail(w, http.StatusBadRequest, "idle must be a number of seconds, as in DELETE /sessions?idle=1800")
 		return
 	}
-	deleted, remaining, err := a.Store.DeleteIdle(r.Context(), time.Duration(idle*float64(time.Second)))
+	deleted, remaining, err := a.Store.DeleteIdle(r.Context(), seconds(idle))
 	if err != nil {
 		a.fail(w, err)
 		return
@@ -123,6 +123,15 @@ func (a sessionsAPI) deleteIdle(w http.ResponseWriter, r *http.Request) {
 	a.Logger.Info("idle sessions deleted", "idle_s", idle, "deleted", deleted, "remaining", remaining)
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(map[string]int{"deleted": deleted, "remaining": remaining})
+}
+
+// seconds converts a number of seconds, the longest duration standing for all
+// that are longer: a wrapped one would be negative, and every session idle.
+func seconds(n float64) time.Duration {
+	if n >= float64(math.MaxInt64)/float64(time.Second) {
+		return math.MaxInt64
+	}
+	return time.Duration(n * float64(time.Second))
 }
 
 func (a sessionsAPI) fail(w http.ResponseWriter, err error) {

@@ -19,7 +19,7 @@ const bodyInMemory = 64 << 10
 // system's temporary directory. So a slow sender occupies neither a session's
 // lock nor a worker, and SCGI, which wants the length first, gets one for a
 // chunked body. It answers 413 to a body over limit bytes, 400 to one that
-// breaks off.
+// breaks off, 408 to one that BoundStalls has given up.
 func BufferBodies(limit int64, logger *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// net/http hides a Content-Length beside a Transfer-Encoding, and a
@@ -53,6 +53,8 @@ func failBody(w http.ResponseWriter, err error) {
 	var disk *os.PathError
 	w.Header().Set("Connection", "close")
 	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		fail(w, http.StatusRequestTimeout, "the request body stopped coming")
 	case errors.As(err, &tooLarge):
 		fail(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a request body may have %d bytes", tooLarge.Limit))
 	case errors.As(err, &disk):

@@ -35,6 +35,7 @@ func TestBufferBodies(t *testing.T) {
 		{"breaks off", io.MultiReader(strings.NewReader("ab"), iotest.ErrReader(io.ErrUnexpectedEOF)), 3, 400, ""},
 		{"chunked breaks off", io.MultiReader(strings.NewReader("ab"), iotest.ErrReader(io.ErrUnexpectedEOF)), -1, 400, ""},
 		{"breaks off late", io.MultiReader(strings.NewReader(big[1:]), iotest.ErrReader(io.ErrUnexpectedEOF)), int64(len(big)), 400, ""},
+		{"stops coming", iotest.ErrReader(os.ErrDeadlineExceeded), 3, 408, ""},
 		{"disk full", iotest.ErrReader(&os.PathError{Op: "write", Err: errors.New("no space")}), 3, 503, ""},
 	}
 	for _, test := range tests {

@@ -4,6 +4,7 @@
 // Its parts are http.Handlers that go around one another:
 //
 //	AccessLog        one line a request
+//	BoundStalls      clients that stand still
 //	RefuseMalformed  what no application should see
 //	BufferBodies     the body, whole, before anything is held for the request
 //	Sessions         cookie, lock, load, verify; commit and unlock

@@ -101,7 +101,7 @@ func New(ctx context.Context, opts Options) (_ *Gateway, err error) {
 	sessions := &g.opts.Sessions
 	sessions.Logger = opts.Logger
 	if sessions.Mode != Shared {
-		sessions.APIPath = filepath.Join(g.runDir.path, "api.sock")
+		sessions.APIPath = filepath.Join(g.runDir.path, apiSocket)
 		if err := g.open(ctx, "api", "unix:"+sessions.APIPath, httpServer(sessions.API(), opts.Logger)); err != nil {
 			return nil, err
 		}
@@ -130,15 +130,34 @@ func (e *OptionsError) Error() string { return e.Reason }
 
 // check refuses options that do not make a gateway.
 func (o *Options) check() error {
+	for name, value := range map[string]int64{
+		"workers":            int64(o.Workers),
+		"worker concurrency": int64(o.WorkerConcurrency),
+		"max body":           o.MaxBody,
+		"queue length":       int64(o.QueueLength),
+		"queue wait":         int64(o.QueueWait),
+		"request timeout":    int64(o.RequestTimeout),
+		"drain timeout":      int64(o.DrainTimeout),
+		"lock wait":          int64(o.Sessions.LockWait),
+	} {
+		if value < 0 {
+			return &OptionsError{name + " is negative"}
+		}
+	}
+	for _, path := range append([]string{o.ScriptName}, o.Sessions.Skip...) {
+		if path != "" && path[0] != '/' {
+			return &OptionsError{fmt.Sprintf("path %q does not begin with a slash", path)}
+		}
+	}
 	switch {
 	case len(o.HTTP)+len(o.SCGI) == 0:
-		return &OptionsError{"no address to listen at: give --http or --scgi"}
+		return &OptionsError{"no address to listen at: set http or scgi"}
 	case len(o.Command) > 0 && len(o.Backends) > 0:
-		return &OptionsError{"both a worker command and --backend: give one of them"}
+		return &OptionsError{"both a worker command and a backend: set one of them"}
 	case len(o.Command)+len(o.Backends) == 0:
-		return &OptionsError{"no workers: give a command behind --, or --backend"}
+		return &OptionsError{"no workers: set a command or a backend"}
 	case o.Sessions.Store == nil:
-		return &OptionsError{"no session store: give --store directory:PATH"}
+		return &OptionsError{"no session store: set store"}
 	}
 	for _, backend := range o.Backends {
 		network, _, err := ParseAddress(backend)
@@ -146,7 +165,7 @@ func (o *Options) check() error {
 			return &OptionsError{err.Error()}
 		}
 		if network == "tcp" && o.Sessions.Mode != Shared && o.Sessions.Key == nil {
-			return &OptionsError{fmt.Sprintf("backend %s gets session states over TCP: give --key-file, so that workers can tell them from a stranger's, or use a unix: address", backend)}
+			return &OptionsError{fmt.Sprintf("backend %s gets session states over TCP: set a key, so that workers can tell them from a stranger's, or use a unix: address", backend)}
 		}
 	}
 	return nil
@@ -203,9 +222,10 @@ func (g *Gateway) workers() ([]*Worker, error) {
 func (g *Gateway) handler() http.Handler {
 	proxy := &Proxy{Pool: g.pool, RequestTimeout: g.opts.RequestTimeout, Logger: g.opts.Logger}
 	return AccessLog(g.opts.Logger,
-		RefuseMalformed(
-			BufferBodies(g.opts.MaxBody, g.opts.Logger,
-				g.opts.Sessions.Handler(proxy))))
+		BoundStalls(stallLimit,
+			RefuseMalformed(
+				BufferBodies(g.opts.MaxBody, g.opts.Logger,
+					g.opts.Sessions.Handler(proxy)))))
 }
 
 // RefuseMalformed returns a handler that answers 400 to requests that no

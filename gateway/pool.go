@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"alforja/gateway/scgi"
@@ -30,6 +31,13 @@ type Worker struct {
 	// is what a Quixote process serves; a stock scgi_server forks children
 	// of its own and takes more.
 	Concurrency int
+
+	// answered is set when a request was answered; the supervisor resets it
+	// with each new process.
+	answered atomic.Bool
+	// kill ends the process behind it, so that a new one is started. Nil for
+	// a worker that is not ours.
+	kill func()
 }
 
 // PoolOptions are the limits of a Pool.
@@ -55,8 +63,9 @@ type Pool struct {
 type member struct {
 	*Worker
 	busy     int
-	down     bool
-	failures int // dials in a row that failed
+	down     bool // its supervisor says so
+	paused   bool // after a failure, for a while
+	failures int  // in a row
 }
 
 // NewPool returns a pool of these workers.
@@ -79,7 +88,6 @@ func NewPool(workers []*Worker, opts PoolOptions) *Pool {
 type lease struct {
 	pool   *Pool
 	member *member
-	once   sync.Once
 }
 
 // acquire waits for a free worker. It returns ErrQueueFull at once, and
@@ -126,7 +134,7 @@ func (p *Pool) acquire(ctx context.Context) (*lease, error) {
 func (p *Pool) freest() *member {
 	var best *member
 	for _, m := range p.members {
-		if m.down || m.busy >= m.Concurrency {
+		if m.down || m.paused || m.busy >= m.Concurrency {
 			continue
 		}
 		if best == nil || m.busy*best.Concurrency < best.busy*m.Concurrency {
@@ -150,18 +158,17 @@ func (p *Pool) serveWaiting() {
 	}
 }
 
-// release gives the worker back. It may be called again.
+// release gives the worker back.
 func (l *lease) release() {
-	l.once.Do(func() {
-		l.pool.mu.Lock()
-		defer l.pool.mu.Unlock()
-		l.member.busy--
-		l.pool.serveWaiting()
-	})
+	l.pool.mu.Lock()
+	defer l.pool.mu.Unlock()
+	l.member.busy--
+	l.pool.serveWaiting()
 }
 
-// answered notes that the worker could be reached.
+// answered notes that the worker works.
 func (l *lease) answered() {
+	l.member.answered.Store(true)
 	l.pool.mu.Lock()
 	defer l.pool.mu.Unlock()
 	l.member.failures = 0
@@ -173,30 +180,43 @@ func (l *lease) answered() {
 func (l *lease) unreachable() {
 	l.pool.mu.Lock()
 	m := l.member
-	if !m.down {
+	if !m.paused {
 		pause := min(100*time.Millisecond<<min(m.failures, 10), 5*time.Second)
 		m.failures++
-		m.down = true
-		time.AfterFunc(pause, func() { l.pool.setDown(m, false) })
+		m.paused = true
+		time.AfterFunc(pause, func() {
+			l.pool.mu.Lock()
+			defer l.pool.mu.Unlock()
+			m.paused = false
+			l.pool.serveWaiting()
+		})
 	}
 	l.pool.mu.Unlock()
 	l.release()
 }
 
-// setDown takes a worker out of the pool or puts it back.
-func (p *Pool) setDown(m *member, down bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	m.down = down
-	p.serveWaiting()
+// hung notes that the worker did not answer in time, and gives it back. It is
+// still busy with the request: a supervised one is killed, one that is not
+// ours is left alone for a while, as after a failed dial.
+func (l *lease) hung() {
+	if l.member.kill == nil {
+		l.unreachable()
+		return
+	}
+	l.pool.SetDown(l.member.Worker, true)
+	l.member.kill()
+	l.release()
 }
 
-// SetDown takes the worker of that name out of the pool, or puts it back: its
-// supervisor knows whether it runs. Requests that it has go on.
-func (p *Pool) SetDown(name string, down bool) {
+// SetDown takes a worker out of the pool, or puts it back: its supervisor
+// knows whether it runs. Requests that it has go on.
+func (p *Pool) SetDown(w *Worker, down bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, m := range p.members {
-		if m.Name == name {
-			p.setDown(m, down)
+		if m.Worker == w {
+			m.down = down
 		}
 	}
+	p.serveWaiting()
 }

@@ -39,11 +39,7 @@ func TestPoolGivesNoBusyWorker(t *testing.T) {
 			t.Errorf("it waited %v", waited)
 		}
 		leases[1].release()
-		leases[1].release() // a second release frees nothing
 		acquire(t, p)
-		if _, err := p.acquire(t.Context()); !errors.Is(err, ErrQueueWait) {
-			t.Errorf("after a double release: %v", err)
-		}
 	})
 }
 
@@ -129,8 +125,9 @@ func TestPoolLeavesUnreachableWorkersAlone(t *testing.T) {
 
 func TestPoolSetDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := NewPool([]*Worker{{Name: "1"}, {Name: "2"}}, PoolOptions{})
-		p.SetDown("1", true)
+		first := &Worker{Name: "1"}
+		p := NewPool([]*Worker{first, {Name: "2"}}, PoolOptions{})
+		p.SetDown(first, true)
 		if l := acquire(t, p); l.member.Name != "2" {
 			t.Errorf("a request went to worker %s, which is down", l.member.Name)
 		}
@@ -143,9 +140,45 @@ func TestPoolSetDown(t *testing.T) {
 			got <- l.member.Name
 		}()
 		synctest.Wait()
-		p.SetDown("1", false)
+		p.SetDown(first, false)
 		if name := <-got; name != "1" {
 			t.Errorf("the waiting request went to %s", name)
+		}
+	})
+}
+
+// TestPoolKeepsDownAndPausedApart: the end of a pause does not put a worker
+// back that its supervisor has taken out.
+func TestPoolKeepsDownAndPausedApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		worker := &Worker{Name: "1"}
+		p := NewPool([]*Worker{worker}, PoolOptions{QueueWait: time.Minute})
+		acquire(t, p).unreachable()
+		p.SetDown(worker, true)
+		if _, err := p.acquire(t.Context()); !errors.Is(err, ErrQueueWait) {
+			t.Errorf("a worker that is down got a request: %v", err)
+		}
+	})
+}
+
+func TestPoolGetsRidOfHungWorkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		killed := false
+		ours := &Worker{Name: "ours", kill: func() { killed = true }}
+		p := NewPool([]*Worker{ours}, PoolOptions{QueueWait: time.Minute})
+		acquire(t, p).hung()
+		if _, err := p.acquire(t.Context()); !killed || !errors.Is(err, ErrQueueWait) {
+			t.Errorf("killed %v; before it is started again: %v", killed, err)
+		}
+		p.SetDown(ours, false)
+		acquire(t, p)
+
+		p = NewPool([]*Worker{{Name: "theirs"}}, PoolOptions{})
+		acquire(t, p).hung()
+		start := time.Now()
+		acquire(t, p)
+		if pause := time.Since(start); pause != 100*time.Millisecond {
+			t.Errorf("a backend got the next request after %v", pause)
 		}
 	})
 }

@@ -74,6 +74,10 @@ func (p *Proxy) roundTrip(r *http.Request) (*http.Response, *lease, error) {
 			lease.answered()
 			return resp, lease, nil
 		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			lease.hung()
+			return nil, nil, err
+		}
 		if !scgi.SafeToRetry(err) {
 			lease.release()
 			return nil, nil, err
@@ -146,9 +150,14 @@ func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
 
 var copyBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
+// drainTime is how long a worker may go on with a response whose client has
+// left, before its connection is closed and it counts as free.
+const drainTime = 10 * time.Second
+
 // copyResponse passes the response on. What has no known length is a stream
 // and is flushed as it comes. A response that the worker cuts short is cut
-// short for the client too, in a way that it notices.
+// short for the client too, in a way that it notices. When the client leaves,
+// the rest is read all the same: the worker is busy for that long.
 func (p *Proxy) copyResponse(w http.ResponseWriter, r *http.Request, resp *http.Response) {
 	header := w.Header()
 	for name, values := range resp.Header {
@@ -164,13 +173,15 @@ func (p *Proxy) copyResponse(w http.ResponseWriter, r *http.Request, resp *http.
 	for {
 		n, err := resp.Body.Read(buf[:])
 		if n > 0 {
-			if _, err := w.Write(buf[:n]); err != nil {
-				return // the client has left, or may not have a body (HEAD, 304)
+			_, err := w.Write(buf[:n])
+			if err == nil && flush != nil {
+				err = flush()
 			}
-			if flush != nil {
-				if err := flush(); err != nil {
-					return
-				}
+			if err != nil { // the client has left, or may not have a body (HEAD, 304)
+				closing := time.AfterFunc(drainTime, func() { resp.Body.Close() })
+				defer closing.Stop()
+				_, _ = io.CopyBuffer(struct{ io.Writer }{io.Discard}, resp.Body, buf[:])
+				return
 			}
 		}
 		if err == io.EOF {

@@ -50,7 +50,7 @@ func AccessLog(logger *slog.Logger, next http.Handler) http.Handler {
 				slog.String("request", rec.requestID),
 				slog.String("client", r.RemoteAddr),
 				slog.String("method", r.Method),
-				slog.String("path", r.URL.Path),
+				slog.String("path", shorten(r.URL.Path, 2048)),
 				slog.Int("status", counted.status),
 				slog.Int64("bytes", counted.bytes),
 				slog.Float64("ms", milliseconds(time.Since(start))),
@@ -96,19 +96,23 @@ func (w *countingWriter) Write(p []byte) (int, error) {
 // Unwrap lets http.ResponseController reach the server's own writer.
 func (w *countingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
+// shorten makes a client's text fit for a log line.
+func shorten(text string, limit int) string {
+	if len(text) > limit {
+		return text[:limit] + "..."
+	}
+	return text
+}
+
 func newRequestID() string {
 	var b [6]byte
 	rand.Read(b[:])
 	return hex.EncodeToString(b[:])
 }
 
-// shortID is what a log shows of a session id.
-func shortID(id string) string {
-	if len(id) > 8 {
-		return id[:8]
-	}
-	return id
-}
+// shortID is what a log shows of a session id: 8 characters, and never more
+// than three quarters of it.
+func shortID(id string) string { return id[:min(len(id)*3/4, 8)] }
 
 func milliseconds(d time.Duration) float64 {
 	return float64(d.Microseconds()) / 1000

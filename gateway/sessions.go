@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -57,8 +56,8 @@ type Sessions struct {
 	// LockWait is how long a request waits for its session before it is
 	// answered 503. Default: 30 s.
 	LockWait time.Duration
-	// Skip lists path prefixes whose requests take no session lock: pages
-	// that stream for long, or that never write the session.
+	// Skip lists paths that take no session lock, and all below them: pages
+	// that take long, or that never write the session. Default: none.
 	Skip []string
 	// Policy decides which states may be unpickled. Default: that of
 	// pickle.PolicyOptions' zero value.
@@ -84,7 +83,9 @@ type Sessions struct {
 func (s *Sessions) Handler(next http.Handler) http.Handler {
 	cfg := s.withDefaults()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx := r.Context()
+		// net/http ends a request's context when the client closes its
+		// sending side: no reason to refuse it its session.
+		ctx := context.WithoutCancel(r.Context())
 		id, ok := cfg.resolveCookie(r)
 		if !ok {
 			fail(w, http.StatusBadRequest, "malformed Cookie header")
@@ -105,7 +106,7 @@ func (s *Sessions) Handler(next http.Handler) http.Handler {
 			}
 			defer v.release()
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(ctx, visitKey{}, v)))
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
 	})
 }
 
@@ -157,7 +158,7 @@ func (s *Sessions) resolveCookie(r *http.Request) (id string, ok bool) {
 	// "" and "*del*" are how Quixote revokes a cookie: nothing to report.
 	if value != "" && value != "*del*" {
 		s.Logger.Warn("refused a session cookie that is no session id",
-			"request", recordOf(r.Context()).requestID, "client", r.RemoteAddr, "cookie", shorten(value))
+			"request", recordOf(r.Context()).requestID, "client", r.RemoteAddr, "cookie", shorten(value, 40))
 	}
 	s.dropCookie(r)
 	return "", true
@@ -186,9 +187,12 @@ func (s *Sessions) failOpening(ctx context.Context, w http.ResponseWriter, id st
 	fail(w, http.StatusServiceUnavailable, "sessions are not available at the moment")
 }
 
-// lock takes the session's lock, for at most LockWait. Where policy asks for
-// none, unlock does nothing.
+// lock takes the session's lock, for at most LockWait. With LastWriteWins
+// there is none to take.
 func (s *Sessions) lock(ctx context.Context, id string) (unlock func(), err error) {
+	if s.Concurrency == LastWriteWins {
+		return func() {}, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.LockWait)
 	defer cancel()
 	return s.Store.Lock(ctx, id)
@@ -236,6 +240,18 @@ func (s *Sessions) verify(state []byte) ([]byte, error) {
 	return state[:report.Used], nil
 }
 
+// checkNew refuses a state from a worker that could not be loaded again.
+func (s *Sessions) checkNew(state []byte) error {
+	verified, err := s.verify(state)
+	if err != nil {
+		return fmt.Errorf("the worker's session would not load again: %w", err)
+	}
+	if len(verified) != len(state) {
+		return errors.New("the worker's session has bytes behind its pickle")
+	}
+	return nil
+}
+
 // store commits a directive.
 func (s *Sessions) store(ctx context.Context, d *directive) error {
 	switch d.action {
@@ -246,12 +262,8 @@ func (s *Sessions) store(ctx context.Context, d *directive) error {
 		_, err := s.Store.Delete(ctx, d.id)
 		return err
 	}
-	verified, err := s.verify(d.state)
-	if err != nil {
-		return fmt.Errorf("the worker's session would not load again: %w", err)
-	}
-	if !bytes.Equal(verified, d.state) {
-		return errors.New("the worker's session has bytes behind its pickle")
+	if err := s.checkNew(d.state); err != nil {
+		return err
 	}
 	if d.action == actionCreate {
 		return s.Store.Create(ctx, d.id, d.state)
@@ -269,14 +281,6 @@ func newNonce() string {
 	var b [16]byte
 	rand.Read(b[:])
 	return base64.RawURLEncoding.EncodeToString(b[:])
-}
-
-// shorten makes a client's text fit for a log line.
-func shorten(text string) string {
-	if len(text) > 40 {
-		return text[:40] + "..."
-	}
-	return text
 }
 
 // fail answers with a status and one line of text.

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,20 +31,25 @@ type SupervisorOptions struct {
 	// SocketDir is where their sockets are made; nobody else may reach into
 	// it. Required.
 	SocketDir string
-	// Env is added to the gateway's own environment, "NAME=value". Default:
-	// nothing.
-	Env []string
 	// ScriptName is what Transport.ScriptName is for them.
 	ScriptName string
 	// Concurrency is how many requests each process gets at a time.
 	// Default: 1.
 	Concurrency int
-	// StopTimeout is how long a worker may take to end after SIGTERM before
-	// it gets SIGKILL. Default: 10 s.
-	StopTimeout time.Duration
 	// Logger. Default: slog.Default().
 	Logger *slog.Logger
 }
+
+const (
+	// stopTimeout is how long a worker may take to end after SIGTERM before
+	// it gets SIGKILL.
+	stopTimeout = 10 * time.Second
+	// A worker that dies younger than this without having answered anything
+	// is one that does not work.
+	youngDeath = 30 * time.Second
+	// probation is how long such a one must run before it gets a request.
+	probation = time.Second
+)
 
 // A Supervisor runs worker processes, each with a listening socket as its
 // descriptor 3 by the LISTEN_FDS convention of systemd, starts them again when
@@ -51,6 +57,7 @@ type SupervisorOptions struct {
 type Supervisor struct {
 	opts      SupervisorOptions
 	processes []*process
+	groups    *processGroups
 	spawn     chan func()
 	stop      chan struct{}
 	stopOnce  sync.Once
@@ -60,9 +67,11 @@ type Supervisor struct {
 // process is one worker: a socket that stays, and one child after another
 // that accepts from it.
 type process struct {
-	name    string
+	worker  *Worker
 	socket  *os.File
 	address string
+	child   atomic.Pointer[os.Process]
+	died    int // how many children in a row have died young
 }
 
 // NewSupervisor makes the sockets. Connections to them are accepted by the
@@ -70,9 +79,6 @@ type process struct {
 func NewSupervisor(opts SupervisorOptions) (*Supervisor, error) {
 	if opts.Workers == 0 {
 		opts.Workers = 4
-	}
-	if opts.StopTimeout == 0 {
-		opts.StopTimeout = 10 * time.Second
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
@@ -82,17 +88,34 @@ func NewSupervisor(opts SupervisorOptions) (*Supervisor, error) {
 	}
 	s := &Supervisor{opts: opts, spawn: make(chan func()), stop: make(chan struct{})}
 	for i := range opts.Workers {
-		p := &process{name: strconv.Itoa(i + 1)}
-		p.address = filepath.Join(opts.SocketDir, "worker-"+p.name+".sock")
-		socket, err := listenUnix(p.address)
+		p, err := s.newProcess(strconv.Itoa(i + 1))
 		if err != nil {
 			s.closeSockets()
-			return nil, fmt.Errorf("socket of worker %s: %w", p.name, err)
+			return nil, fmt.Errorf("socket of worker %d: %w", i+1, err)
 		}
-		p.socket = socket
 		s.processes = append(s.processes, p)
 	}
 	return s, nil
+}
+
+func (s *Supervisor) newProcess(name string) (*process, error) {
+	p := &process{address: filepath.Join(s.opts.SocketDir, fmt.Sprintf(workerSocket, name))}
+	socket, err := listenUnix(p.address)
+	if err != nil {
+		return nil, err
+	}
+	p.socket = socket
+	p.worker = &Worker{
+		Name:        name,
+		Transport:   &scgi.Transport{Network: "unix", Address: p.address, ScriptName: s.opts.ScriptName},
+		Concurrency: s.opts.Concurrency,
+		kill: func() {
+			if child := p.child.Load(); child != nil {
+				_ = child.Kill() // it may have ended by itself
+			}
+		},
+	}
+	return p, nil
 }
 
 // listenUnix returns a listening socket in blocking mode. net.Listen makes
@@ -118,11 +141,7 @@ func listenUnix(path string) (*os.File, error) {
 func (s *Supervisor) Workers() []*Worker {
 	var workers []*Worker
 	for _, p := range s.processes {
-		workers = append(workers, &Worker{
-			Name:        p.name,
-			Transport:   &scgi.Transport{Network: "unix", Address: p.address, ScriptName: s.opts.ScriptName},
-			Concurrency: s.opts.Concurrency,
-		})
+		workers = append(workers, p.worker)
 	}
 	return workers
 }
@@ -130,6 +149,8 @@ func (s *Supervisor) Workers() []*Worker {
 // Run starts the workers, tells pool which of them are up, and returns after
 // Stop when all have ended.
 func (s *Supervisor) Run(pool *Pool) {
+	s.groups = watchGroups(s.opts.Logger)
+	defer s.groups.close()
 	for _, p := range s.processes {
 		s.running.Go(func() { s.keepRunning(p, pool) })
 	}
@@ -163,12 +184,10 @@ func (s *Supervisor) spawner(done chan<- struct{}) {
 }
 
 // keepRunning starts p's child again and again until Stop: at once, but when
-// one after another dies young, after a pause of 100 ms, twice that each time,
-// at most 10 s.
+// one after another dies without having answered anything, after a pause of
+// 100 ms, twice that each time, at most 10 s.
 func (s *Supervisor) keepRunning(p *process, pool *Pool) {
-	const young = time.Second
-	log := s.opts.Logger.With("worker", p.name)
-	diedYoung := 0
+	log := s.opts.Logger.With("worker", p.worker.Name)
 	for {
 		start := time.Now()
 		err := s.runOnce(p, pool, log)
@@ -177,19 +196,19 @@ func (s *Supervisor) keepRunning(p *process, pool *Pool) {
 			return
 		default:
 		}
-		if time.Since(start) >= young {
-			diedYoung = 0
+		if p.worker.answered.Load() || time.Since(start) >= youngDeath {
+			p.died = 0
 		} else {
-			diedYoung++
+			p.died++
 		}
-		if diedYoung <= 1 {
+		if p.died <= 1 {
 			// What waits in the socket's backlog is answered by the next.
 			log.Warn("worker ended, starting it again", "err", err)
 			continue
 		}
-		pause := min(100*time.Millisecond<<min(diedYoung-2, 10), 10*time.Second)
-		log.Error("worker ended soon after its start once more", "err", err, "again_in", pause)
-		pool.SetDown(p.name, true)
+		pause := min(100*time.Millisecond<<min(p.died-2, 10), 10*time.Second)
+		log.Error("worker ended before it answered anything, once more", "err", err, "again_in", pause)
+		pool.SetDown(p.worker, true)
 		p.refuseWaiting()
 		select {
 		case <-time.After(pause):
@@ -234,7 +253,13 @@ func (s *Supervisor) runOnce(p *process, pool *Pool, log *slog.Logger) error {
 		return err
 	}
 	log.Info("worker started", "pid", cmd.Process.Pid)
-	pool.SetDown(p.name, false)
+	s.groups.add(cmd.Process.Pid)
+	defer s.groups.remove(cmd.Process.Pid)
+	p.child.Store(cmd.Process)
+	defer p.child.Store(nil)
+	p.worker.answered.Store(false)
+	up := time.AfterFunc(p.probation(), func() { pool.SetDown(p.worker, false) })
+	defer up.Stop()
 	go logLines(output, log)
 
 	ended := make(chan error, 1)
@@ -248,8 +273,8 @@ func (s *Supervisor) runOnce(p *process, pool *Pool, log *slog.Logger) error {
 		return err
 	case <-s.stop:
 		killGroup(cmd, unix.SIGTERM)
-		kill := time.AfterFunc(s.opts.StopTimeout, func() {
-			log.Warn("worker does not end, killing it", "after", s.opts.StopTimeout)
+		kill := time.AfterFunc(stopTimeout, func() {
+			log.Warn("worker does not end, killing it", "after", stopTimeout)
 			killGroup(cmd, unix.SIGKILL)
 		})
 		<-ended
@@ -257,6 +282,14 @@ func (s *Supervisor) runOnce(p *process, pool *Pool, log *slog.Logger) error {
 		killGroup(cmd, unix.SIGKILL)
 		return nil
 	}
+}
+
+// probation is how long a child must run before it gets requests.
+func (p *process) probation() time.Duration {
+	if p.died > 1 {
+		return probation
+	}
+	return 0
 }
 
 // command prepares a child. sh sets LISTEN_PID, which must be the child's own
@@ -269,8 +302,7 @@ func (s *Supervisor) command(p *process) (cmd *exec.Cmd, output *os.File, err er
 	}
 	args := append([]string{"-c", `LISTEN_PID=$$ exec "$@"`, "sh"}, s.opts.Command...)
 	cmd = exec.Command("/bin/sh", args...)
-	cmd.Env = append(os.Environ(), s.opts.Env...)
-	cmd.Env = append(cmd.Env, "LISTEN_FDS=1", "ALFORJA_WORKER="+p.name)
+	cmd.Env = append(os.Environ(), "LISTEN_FDS=1", "ALFORJA_WORKER="+p.worker.Name)
 	cmd.ExtraFiles = []*os.File{p.socket}
 	cmd.Stdout, cmd.Stderr = input, input
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}

@@ -57,11 +57,9 @@ func (v *visit) open(ctx context.Context, path string) error {
 
 // locks reports whether a request for path takes its session's lock.
 func (s *Sessions) locks(path string) bool {
-	if s.Concurrency == LastWriteWins {
-		return false
-	}
-	for _, prefix := range s.Skip {
-		if strings.HasPrefix(path, prefix) {
+	for _, skipped := range s.Skip {
+		rest, below := strings.CutPrefix(path, strings.TrimSuffix(skipped, "/"))
+		if below && (rest == "" || rest[0] == '/') {
 			return false
 		}
 	}
@@ -130,11 +128,15 @@ func (v *visit) commit(ctx context.Context, header http.Header) error {
 		log.Warn("dropped an "+DirectiveHeader+" header", "err", err)
 		return nil
 	}
-	recordOf(ctx).action = d.action
-	if d.action == actionCreate {
-		recordOf(ctx).session = shortID(d.id)
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	storing, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
-	return v.sessions.store(ctx, d)
+	if err := v.sessions.store(storing, d); err != nil {
+		return err
+	}
+	rec := recordOf(ctx)
+	rec.action = d.action
+	if d.action == actionCreate {
+		rec.session = shortID(d.id)
+	}
+	return nil
 }

@@ -24,8 +24,8 @@ def alforja(*args):
             1,
             "neither host:port nor unix:PATH",
         ),
-        (["serve", "--store", "memory:", "--", "true"], 2, "--http or --scgi"),
-        (["serve", "--http", "127.0.0.1:0", "--store", "memory:"], 2, "behind --"),
+        (["serve", "--store", "memory:", "--", "true"], 2, "set http or scgi"),
+        (["serve", "--http", "127.0.0.1:0", "--store", "memory:"], 2, "set a command"),
         (["serve", "--http", "127.0.0.1:0", "--", "true"], 2, "--store directory:PATH"),
         (
             ["serve", "--http", "127.0.0.1:0", "--store", "direktory:x", "--", "true"],
@@ -41,7 +41,7 @@ def alforja(*args):
         (
             ["serve", "--http", "127.0.0.1:0", "--store", "memory:", "--backend", "127.0.0.1:1"],
             2,
-            "--key-file",
+            "set a key",
         ),
         (["serve", "--config", "/no/such.toml"], 2, "/no/such.toml"),
         (["demo", "--python", "/no/such/python"], 1, "make demo"),

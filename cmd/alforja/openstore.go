@@ -24,6 +24,9 @@ func openStore(spec string, durability string, logger *slog.Logger) (store.Store
 			Logger:     logger,
 		})
 	case "memory":
+		if where != "" {
+			return nil, usageError{fmt.Errorf("store %q: memory: takes no place", spec)}
+		}
 		return memory.New(), nil
 	case "":
 		return nil, usageError{fmt.Errorf("no session store: give --store directory:PATH")}

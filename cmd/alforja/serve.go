@@ -8,7 +8,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -80,12 +82,8 @@ behind -- are the key "command". The command line wins.`,
 			}
 			s.command = args
 			if s.config != "" {
-				command, err := readConfig(s.config, cmd.Flags())
-				if err != nil {
+				if err := s.addConfig(cmd.Flags()); err != nil {
 					return err
-				}
-				if len(s.command) == 0 {
-					s.command = command
 				}
 			}
 			return serve(cmd.Context(), &s, cmd.ErrOrStderr(), nil)
@@ -102,6 +100,23 @@ behind -- are the key "command". The command line wins.`,
 	return cmd
 }
 
+// addConfig reads the configuration file. Workers that the command line names,
+// by a command or by --backend, replace both kinds of the file's.
+func (s *settings) addConfig(flags *pflag.FlagSet) error {
+	named := len(s.command) > 0 || flags.Changed("backend")
+	backends := s.backends
+	command, err := readConfig(s.config, flags)
+	if err != nil {
+		return err
+	}
+	if named {
+		s.backends = backends
+	} else {
+		s.command = command
+	}
+	return nil
+}
+
 // addSharedFlags adds the flags that serve and demo have in common.
 func addSharedFlags(flags *pflag.FlagSet, s *settings) {
 	flags.StringVar(&s.store, "store", s.store, "session store, directory:`PATH`")
@@ -112,7 +127,7 @@ func addSharedFlags(flags *pflag.FlagSet, s *settings) {
 	flags.StringVar(&s.cookie, "cookie", "QX_session", "`name` of the session cookie")
 	flags.StringVar(&s.policy, "policy", "enforce", "what becomes of sessions whose pickle imports something harmful: enforce (set aside) or report (log only)")
 	flags.StringArrayVar(&s.allow, "allow", nil, "a class or function that sessions may hold although policy refuses it, `package.module.Name`; may be repeated")
-	flags.StringArrayVar(&s.skip, "skip", nil, "path `prefix` whose requests take no session lock; may be repeated")
+	flags.StringArrayVar(&s.skip, "skip", nil, "`path` that takes no session lock, and all below it; may be repeated")
 	flags.StringVar(&s.keyFile, "key-file", "", "`file` with the key that signs states on their way to workers")
 	flags.DurationVar(&s.lockWait, "lock-wait", 30*time.Second, "how long a request waits for another of its session")
 	flags.DurationVar(&s.queueWait, "queue-wait", 30*time.Second, "how long a request waits for a worker")
@@ -139,7 +154,7 @@ func serve(ctx context.Context, s *settings, logTo io.Writer, ready func(*gatewa
 	g, err := gateway.New(ctx, opts)
 	var wrong *gateway.OptionsError
 	if errors.As(err, &wrong) {
-		return usageError{err}
+		return usageError{fmt.Errorf("%w (see alforja serve --help)", err)}
 	}
 	if err != nil {
 		return err
@@ -174,6 +189,16 @@ func (s *settings) options(logger *slog.Logger) (opts gateway.Options, err error
 		if !slices.Contains(choice.among, choice.value) {
 			return opts, oneOf(choice.flag, choice.value, choice.among...)
 		}
+	}
+	switch {
+	case s.workers == 0:
+		return opts, usageError{errors.New("--workers is 0")}
+	case !cookieName.MatchString(s.cookie):
+		return opts, usageError{fmt.Errorf("--cookie %q is no name of a cookie", s.cookie)}
+	case s.mode == "shared" && s.keyFile != "":
+		return opts, usageError{errors.New("--key-file has no effect in shared mode: no states travel")}
+	case s.mode == "shared" && !strings.HasPrefix(s.store, "directory:"):
+		return opts, usageError{errors.New("shared mode needs --store directory:PATH, the directory that workers use")}
 	}
 	policy, err := pickle.NewPolicy(pickle.PolicyOptions{Allow: s.allow})
 	if err != nil {
@@ -217,6 +242,9 @@ func (s *settings) options(logger *slog.Logger) (opts gateway.Options, err error
 		Logger:         logger,
 	}, nil
 }
+
+// cookieName is a token of RFC 6265 section 4.1.1.
+var cookieName = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 
 func oneOf(flag, value string, among ...string) error {
 	return usageError{fmt.Errorf("--%s %q: want one of %q", flag, value, among)}
