@@ -188,12 +188,14 @@ func (o *Options) setDefaults() {
 
 // workers returns the pool's workers: supervised ones, or backends.
 func (g *Gateway) workers() ([]*Worker, error) {
+	keep := g.opts.Sessions.Mode != Shared // docs/protocol.md: no variables of ours
 	if len(g.opts.Backends) == 0 {
 		supervisor, err := NewSupervisor(SupervisorOptions{
 			Command:     g.opts.Command,
 			Workers:     g.opts.Workers,
 			SocketDir:   g.runDir.path,
 			ScriptName:  g.opts.ScriptName,
+			Keep:        keep,
 			Concurrency: g.opts.WorkerConcurrency,
 			Logger:      g.opts.Logger,
 		})
@@ -211,7 +213,7 @@ func (g *Gateway) workers() ([]*Worker, error) {
 		}
 		workers = append(workers, &Worker{
 			Name:        backend,
-			Transport:   &scgi.Transport{Network: network, Address: address, ScriptName: g.opts.ScriptName},
+			Transport:   &scgi.Transport{Network: network, Address: address, ScriptName: g.opts.ScriptName, Keep: keep},
 			Concurrency: g.opts.WorkerConcurrency,
 		})
 	}
@@ -304,6 +306,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.shutDown(drain, func(f front) bool { return f.kind != "api" })
 	// The API goes last: requests that were finishing may have needed it.
 	g.shutDown(drain, func(f front) bool { return f.kind == "api" })
+	g.pool.closeIdleConnections()
 	if g.supervisor != nil {
 		g.supervisor.Stop()
 	}

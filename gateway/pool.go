@@ -84,6 +84,12 @@ func NewPool(workers []*Worker, opts PoolOptions) *Pool {
 	return p
 }
 
+func (p *Pool) closeIdleConnections() {
+	for _, m := range p.members {
+		m.Transport.CloseIdleConnections()
+	}
+}
+
 // A lease is the right to send one request to a worker.
 type lease struct {
 	pool   *Pool

@@ -33,6 +33,8 @@ type SupervisorOptions struct {
 	SocketDir string
 	// ScriptName is what Transport.ScriptName is for them.
 	ScriptName string
+	// Keep is what Transport.Keep is for them.
+	Keep bool
 	// Concurrency is how many requests each process gets at a time.
 	// Default: 1.
 	Concurrency int
@@ -107,7 +109,7 @@ func (s *Supervisor) newProcess(name string) (*process, error) {
 	p.socket = socket
 	p.worker = &Worker{
 		Name:        name,
-		Transport:   &scgi.Transport{Network: "unix", Address: p.address, ScriptName: s.opts.ScriptName},
+		Transport:   &scgi.Transport{Network: "unix", Address: p.address, ScriptName: s.opts.ScriptName, Keep: s.opts.Keep},
 		Concurrency: s.opts.Concurrency,
 		kill: func() {
 			if child := p.child.Load(); child != nil {

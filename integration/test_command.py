@@ -95,8 +95,8 @@ def test_configuration_file(run, tmp_path):
         "127.0.0.1:0",
     ]
     run(g)
-    assert list(g.workers()) == ["1"], "the command line wins"
     assert Client(g.http).get("/plain").status == 200
+    assert list(g.workers()) == ["1"], "the command line wins"
     assert g.sessions.exists()
     assert not (tmp_path / "from-the-file").exists()
 

@@ -15,8 +15,9 @@ import (
 )
 
 // A Transport sends requests to one SCGI worker, or to several that accept on
-// one address. It is an [http.RoundTripper] and safe for concurrent use; each
-// request has a connection of its own, as SCGI has it.
+// one address. It is an [http.RoundTripper] and safe for concurrent use. Each
+// request has a connection of its own, as SCGI has it, unless Keep is set and
+// the worker plays along.
 //
 // The CGI variables are made from the request, whichever way it came in.
 // PATH_INFO is the decoded path; SCRIPT_NAME and PATH_INFO together are always
@@ -38,6 +39,10 @@ type Transport struct {
 	// the front, if the path is below that, and otherwise the root.
 	ScriptName string
 
+	// Keep offers the worker to keep the connection for the next request, by
+	// the variable ALFORJA_KEEP; see docs/protocol.md. Default: false.
+	Keep bool
+
 	// DialTimeout limits the time to connect. Default 10 s; negative means
 	// no limit. All else is limited by the request's context alone.
 	DialTimeout time.Duration
@@ -45,6 +50,8 @@ type Transport struct {
 	// MaxResponseHeaderBytes limits the header of a response, in bytes.
 	// Default 16 MiB.
 	MaxResponseHeaderBytes int
+
+	idle idleConns
 }
 
 const (
@@ -98,6 +105,13 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// CloseIdleConnections closes the connections that wait for a next request.
+func (t *Transport) CloseIdleConnections() {
+	for conn := t.idle.take(); conn != nil; conn = t.idle.take() {
+		conn.Close()
+	}
+}
+
 // start connects and sends the request, or as much of it as there is at once.
 // After an error its body is still open.
 func (t *Transport) start(req *http.Request) (*exchange, error) {
@@ -105,19 +119,28 @@ func (t *Transport) start(req *http.Request) (*exchange, error) {
 	if err != nil {
 		return nil, err
 	}
+	ctx := req.Context()
+	x := &exchange{transport: t, req: req, hasBody: length > 0}
+	if t.Keep {
+		x.keep = newKeepToken()
+		ctx = NewContext(ctx, map[string]string{keepVariable: x.keep})
+	}
 	buf := buffers.Get().(*[]byte)
 	defer putBuffer(buf)
-	header, err := appendHeader(*buf, req, length, t.ScriptName)
+	header, err := appendHeader(*buf, req.WithContext(ctx), length, t.ScriptName)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := t.dial(req.Context())
-	if err != nil {
+	reused := false
+	if x.conn = t.idle.take(); x.conn != nil {
+		reused = true
+	} else if x.conn, err = t.dial(ctx); err != nil {
 		return nil, err
 	}
-	x := &exchange{req: req, conn: conn, hasBody: length > 0}
-	x.stop = context.AfterFunc(req.Context(), func() { conn.Close() })
-	x.send(header, length)
+	x.watch()
+	if err := x.send(header, length, reused); err != nil {
+		return nil, err
+	}
 	return x, nil
 }
 
@@ -146,41 +169,67 @@ func closeBody(req *http.Request) {
 // An exchange is one request and its response on one connection. It is the
 // response's body.
 type exchange struct {
-	req     *http.Request
-	conn    net.Conn
-	hasBody bool        // the request has one
-	stop    func() bool // ends the watch over the context
-	failed  atomic.Pointer[RequestError]
+	transport *Transport
+	req       *http.Request
+	conn      net.Conn
+	keep      string      // what the worker says to keep the connection; "" for none
+	hasBody   bool        // the request has one
+	stop      func() bool // ends the watch over the context
+	sent      atomic.Bool // all of the request
+	ended     atomic.Bool // closed by the caller
+	failed    atomic.Pointer[RequestError]
 
 	mu     sync.Mutex // held while reading, so that br is not pooled meanwhile
 	br     *bufio.Reader
 	body   io.Reader // what is left of the response's body, framing undone
 	toEOF  bool      // the end of the connection is the end of the body
+	kept   bool      // the worker will read another request
 	err    error     // what ended it
 	closed bool
+}
+
+// watch has the end of the context close the connection.
+func (x *exchange) watch() {
+	conn := x.conn
+	x.stop = context.AfterFunc(x.req.Context(), func() { conn.Close() })
 }
 
 // send writes the header with the beginning of the body, and leaves the rest,
 // if there is any, to a goroutine.
 //
 // That the worker does not take it is no error here: it may have answered
-// already, and if it has not, reading the response tells.
-func (x *exchange) send(header []byte, length int64) {
-	first := int(min(length, firstBodyBytes))
-	if first == 0 {
-		x.conn.Write(header)
-		closeBody(x.req)
-		return
+// already, and if it has not, reading the response tells. But a reused
+// connection that takes not a single byte was closed by the worker while it
+// was idle, and a new one is dialled.
+func (x *exchange) send(header []byte, length int64, reused bool) error {
+	out, first := header, int(min(length, firstBodyBytes))
+	if first > 0 {
+		out = append(header, make([]byte, first)...)
+		if _, err := io.ReadFull(x.req.Body, out[len(header):]); err != nil {
+			x.fail(err)
+			closeBody(x.req)
+			return nil
+		}
 	}
-	end := len(header)
-	out := append(header, make([]byte, first)...)
-	if _, err := io.ReadFull(x.req.Body, out[end:]); err != nil {
-		x.fail(err)
-	} else if _, err := x.conn.Write(out); err == nil && int64(first) < length {
+	n, err := x.conn.Write(out)
+	if err != nil && n == 0 && reused && x.stop() {
+		x.conn.Close()
+		conn, dialErr := x.transport.dial(x.req.Context())
+		if dialErr != nil {
+			// Some of the body is read: no reason to send it elsewhere.
+			return &ResponseError{Err: dialErr.(*dialError).err}
+		}
+		x.conn = conn
+		x.watch()
+		_, err = x.conn.Write(out)
+	}
+	if err == nil && int64(first) < length {
 		go x.sendRest(length - int64(first))
-		return
+		return nil
 	}
+	x.sent.Store(err == nil)
 	closeBody(x.req)
+	return nil
 }
 
 func (x *exchange) sendRest(length int64) {
@@ -195,6 +244,8 @@ func (x *exchange) sendRest(length int64) {
 		x.fail(body.err)
 	case err == nil && n < length:
 		x.fail(io.ErrUnexpectedEOF)
+	case err == nil:
+		x.sent.Store(true)
 	}
 }
 
@@ -246,6 +297,8 @@ func (x *exchange) receive(limit int) (*http.Response, error) {
 		return nil, err
 	}
 	x.body, x.toEOF = body, body == io.Reader(x.br)
+	x.kept = x.keep != "" && resp.Header.Get(keepHeader) == x.keep
+	delete(resp.Header, keepHeader)
 	resp.Request = x.req
 	resp.Body = x
 	return resp, nil
@@ -278,22 +331,45 @@ func (x *exchange) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close closes the connection, whatever is still on its way.
+// Close closes the connection, whatever is still on its way; or keeps it, when
+// nothing is and the worker waits for another request.
 func (x *exchange) Close() error {
-	x.stop()
+	if x.ended.Swap(true) {
+		return nil // the connection may be another's by now
+	}
+	watched := x.stop() // false when the context has closed the connection
+	if watched && x.keepConn() {
+		return nil
+	}
 	err := x.conn.Close() // first, so that a Read gives up the lock
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.closed {
-		return nil
+	x.finish()
+	if errors.Is(err, net.ErrClosed) {
+		return nil // the context was quicker
 	}
+	return err
+}
+
+// keepConn gives the connection back for the next request, if it can take one.
+func (x *exchange) keepConn() bool {
+	if !x.kept || !x.mu.TryLock() {
+		return false
+	}
+	defer x.mu.Unlock()
+	if x.toEOF || x.err != io.EOF || x.br.Buffered() > 0 || !x.sent.Load() {
+		return false
+	}
+	x.finish()
+	x.transport.idle.put(x.conn)
+	return true
+}
+
+// finish gives the reader back. x.mu is held.
+func (x *exchange) finish() {
 	x.closed = true
 	x.body = nil
 	x.br.Reset(nil)
 	readers.Put(x.br)
 	x.br = nil
-	if errors.Is(err, net.ErrClosed) {
-		return nil // the context was quicker
-	}
-	return err
 }

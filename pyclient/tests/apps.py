@@ -6,7 +6,7 @@ import json
 import os
 
 import quixote.session
-from quixote import get_field, get_request, get_session, get_session_manager
+from quixote import get_field, get_request, get_response, get_session, get_session_manager
 from quixote.directory import Directory
 from quixote.errors import AccessError
 from quixote.http_response import Stream
@@ -125,7 +125,7 @@ class BasketSession(DictSession):
 class WorkerPages(Directory):
     """What the tests of a worker process ask for."""
 
-    _q_exports = ["", "big", "body", "environ", "slow", "badstream", "exit", "fds"]
+    _q_exports = ["", "big", "body", "environ", "slow", "badstream", "setlength", "exit", "fds"]
 
     def _q_index(self):
         return "hello"
@@ -152,6 +152,10 @@ class WorkerPages(Directory):
             raise RuntimeError("in the stream")
 
         return Stream(lines())
+
+    def setlength(self):
+        get_response().set_header("Content-Length", "2")
+        return "hello"
 
     def exit(self):
         raise SystemExit(7)

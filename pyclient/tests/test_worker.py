@@ -304,3 +304,42 @@ def test_factory_is_a_dotted_name():
 def test_send_to_a_path_is_what_a_worker_serves(worker):
     w = worker()
     assert b"hello" in send_to(w.path)(block())
+
+
+def ask_on(conn, data):
+    """Send one request on an open connection; return the response, its end known by its length."""
+    conn.sendall(data)
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        answer += conn.recv(65536)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    length = int(re.search(rb"(?i)content-length: (\d+)", head)[1])
+    while len(body) < length:
+        body += conn.recv(65536)
+    return parse(head + b"\r\n\r\n" + body, None)
+
+
+def test_a_connection_is_kept_when_offered(worker):
+    process = worker()
+    with process.connect() as conn, process.connect() as other:
+        for token in ("t1", "t2", "t3"):
+            answer = ask_on(conn, block(ALFORJA_KEEP=token))
+            assert (answer.text, answer.header("Alforja-Keep")) == ("hello", token)
+        # Meanwhile it serves who else comes.
+        assert ask_on(other, block(ALFORJA_KEEP="x")).text == "hello"
+        assert ask_on(conn, block(ALFORJA_KEEP="t4")).header("Alforja-Keep") == "t4"
+        # Without an offer it is closed, as SCGI has it.
+        assert ask_on(conn, block()).header("Alforja-Keep") is None
+        assert conn.recv(1) == b""
+    with process.connect() as conn:
+        assert "ALFORJA_KEEP" not in ask_on(conn, block("/environ", ALFORJA_KEEP="t")).text
+
+
+@pytest.mark.parametrize("path", ["/setlength", "/badstream"])
+def test_a_connection_is_not_kept_when_its_end_is_in_doubt(worker, path):
+    """The application has set the length, or the body is a stream."""
+    process = worker()
+    with process.connect() as conn:
+        conn.sendall(block(path, ALFORJA_KEEP="t", QUERY_STRING="n=5"))
+        answer = read_all(conn)  # to its end: the worker closes
+    assert answer.startswith(b"Status: ") and b"Alforja-Keep" not in answer

@@ -24,7 +24,7 @@ import sys
 import traceback
 from http.client import responses
 from importlib import import_module
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterable, Iterator
 
 from alforja.exchange import close_exchange, open_exchange
 from alforja.scgi import BadRequest, Output, PeerGone, read_request
@@ -78,32 +78,52 @@ class Worker:
         # A connection that the poll has announced may be gone; then accept must not block.
         self._listener.setblocking(False)
         poll = select.poll()
-        poll.register(self._listener, select.POLLIN)
-        poll.register(self._wake_read, select.POLLIN)
-        wake = self._wake_read.fileno()
-        while not self._stopped:
-            if any(fd == wake for fd, _ in poll.poll()):
-                self._wake_read.recv(4096)
-                continue
-            try:
-                conn, _ = self._listener.accept()
-            except (BlockingIOError, ConnectionAbortedError):
-                continue
-            with conn:
-                self.handle(conn)
+        listener, wake = self._listener.fileno(), self._wake_read.fileno()
+        poll.register(listener, select.POLLIN)
+        poll.register(wake, select.POLLIN)
+        connections: dict[int, socket.socket] = {}
+        with contextlib.ExitStack() as stack:
+            stack.callback(lambda: _close_all(connections.values()))
+            while not self._stopped:
+                for fd, _ in poll.poll():
+                    if fd == wake:
+                        self._wake_read.recv(4096)
+                    elif fd == listener:
+                        # Not read before there is something: who only connects holds nobody up.
+                        conn = self._accept()
+                        if conn is not None:
+                            connections[conn.fileno()] = conn
+                            poll.register(conn, select.POLLIN)
+                    elif not self.handle(connections[fd]):
+                        poll.unregister(fd)
+                        connections.pop(fd).close()
+                    if self._stopped:
+                        break
 
-    def handle(self, conn: socket.socket) -> None:
-        """Answer the one request of a connection; what the application raises is answered too."""
+    def _accept(self) -> socket.socket | None:
+        try:
+            conn, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return None
         # By the kernel: sockets with Python's own timeouts poll before every call.
         conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, self._timeval)
         conn.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, self._timeval)
+        return conn
+
+    def handle(self, conn: socket.socket) -> bool:
+        """Answer one request; what the application raises is answered too.
+
+        Returns whether the connection can take another request: the peer has offered that
+        (ALFORJA_KEEP), and both sides know where this request and its response end.
+        """
         output = Output(conn)
         what = "request"
         try:
             environ, body = read_request(conn)
             what = environ.get("REQUEST_METHOD", "") + " " + environ.get("PATH_INFO", "")
-            self._respond(environ, body, output)
+            kept = self._respond(environ, body, output)
             output.flush()
+            return kept and body.read(1) == b""
         except BadRequest as err:
             log(f"{what} answered with 400: {err}")
             _send_error(output, 400)
@@ -112,14 +132,21 @@ class Worker:
                 log(f"{what}: the gateway has gone {err}")
         finally:
             close_exchange()
+        return False
 
-    def _respond(self, environ: dict[str, str], body: Any, output: Output) -> None:
+    def _respond(self, environ: dict[str, str], body: Any, output: Output) -> bool:
+        keep = environ.pop("ALFORJA_KEEP", "")
         if "ALFORJA_NONCE" in environ:
             open_exchange(environ, self._open_peer)
         with_body = environ.get("REQUEST_METHOD") != "HEAD"
         try:
             response = self._publisher.process(body, environ)
+            if keep and not self._stopped and _length_is_known(response):
+                response.set_header("Alforja-Keep", keep)
+            else:
+                keep = ""
             response.write(output, include_body=with_body)
+            return keep != ""
         except PeerGone:
             raise
         except Exception as err:
@@ -131,6 +158,26 @@ class Worker:
                 log("the response was cut: an error while it was being sent")
             else:
                 _send_error(output, getattr(err, "status_code", 500), with_body)
+            return False
+
+
+def _close_all(connections: Iterable[socket.socket]) -> None:
+    for conn in connections:
+        conn.close()
+
+
+def _length_is_known(response: Any) -> bool:
+    """Whether what `response` will write is as long as its headers say.
+
+    A Stream may end elsewhere than it promised, and an application can set any header.
+    """
+    body = response.body
+    return (
+        isinstance(body, bytes)
+        and "content-length" not in response.headers
+        and "transfer-encoding" not in response.headers
+        and response.get_status_code() not in (204, 304)
+    )
 
 
 def _send_error(output: Output, status: int, with_body: bool = True) -> None:

@@ -1,0 +1,142 @@
+package scgi
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// keeper is a worker that answers as many requests on a connection as come, by
+// what say makes of the token, and counts its connections.
+func keeper(t *testing.T, say func(token string) string) (tr *Transport, connections *int) {
+	connections = new(int)
+	tr = worker(t, func(c *net.UnixConn) {
+		*connections++
+		reader := bufio.NewReader(c)
+		for {
+			block, err := readNetstring(reader, 1<<20)
+			if err != nil {
+				return
+			}
+			_, rest, _ := strings.Cut(block, keepVariable+"\x00")
+			token, _, _ := strings.Cut(rest, "\x00")
+			if _, err := io.WriteString(c, say(token)); err != nil || !strings.Contains(say(token), keepHeader) {
+				return
+			}
+		}
+	})
+	tr.Keep = true
+	t.Cleanup(tr.CloseIdleConnections)
+	return tr, connections
+}
+
+// fetch sends a request and returns the body of its response, read to the end.
+func fetch(t *testing.T, tr *Transport) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), "GET", "http://x/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.Header.Get(keepHeader) != "" {
+		t.Errorf("the header is shown: %v", resp.Header)
+	}
+	resp.Body.Close()
+	resp.Body.Close() // a second time closes nobody else's connection
+	return string(body)
+}
+
+func TestKeep(t *testing.T) {
+	page := func(format string) func(string) string {
+		return func(token string) string { return fmt.Sprintf("Status: 200 OK\r\n"+format, token) }
+	}
+	tests := []struct {
+		name        string
+		say         func(string) string
+		body        string
+		connections int
+	}{
+		{"kept", page("Alforja-Keep: %s\r\nContent-Length: 2\r\n\r\nok"), "ok", 1},
+		{"not asked for", page("X: %s\r\nContent-Length: 2\r\n\r\nok"), "ok", 3},
+		{"another token", page("Alforja-Keep: x%s\r\nContent-Length: 2\r\n\r\nok"), "ok", 3},
+		{"bytes behind the body", page("Alforja-Keep: %s\r\nContent-Length: 2\r\n\r\nokStatus: 500 Evil\r\n\r\n"), "ok", 3},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			tr, connections := keeper(t, test.say)
+			for range 3 {
+				if got := fetch(t, tr); got != test.body {
+					t.Errorf("body %q", got)
+				}
+			}
+			if *connections != test.connections {
+				t.Errorf("%d connections, want %d", *connections, test.connections)
+			}
+		})
+	}
+}
+
+// TestKeepWithoutLength: a response that ends with its connection ends it.
+func TestKeepWithoutLength(t *testing.T) {
+	tr := worker(t, func(c *net.UnixConn) {
+		block, err := readNetstring(bufio.NewReader(c), 1<<20)
+		if err != nil {
+			t.Error(err)
+		}
+		_, rest, _ := strings.Cut(block, keepVariable+"\x00")
+		token, _, _ := strings.Cut(rest, "\x00")
+		fmt.Fprintf(c, "Status: 200 OK\r\nAlforja-Keep: %s\r\n\r\nok", token)
+	})
+	tr.Keep = true
+	for range 2 {
+		if got := fetch(t, tr); got != "ok" || len(tr.idle.conns) != 0 {
+			t.Errorf("body %q, %d connections kept", got, len(tr.idle.conns))
+		}
+	}
+}
+
+// TestKeptConnectionThatTheWorkerClosed: a worker that ended while it was idle
+// costs no request.
+func TestKeptConnectionThatTheWorkerClosed(t *testing.T) {
+	closed := make(chan struct{})
+	tr := worker(t, func(c *net.UnixConn) {
+		block, err := readNetstring(bufio.NewReader(c), 1<<20)
+		if err != nil {
+			t.Error(err)
+		}
+		_, rest, _ := strings.Cut(block, keepVariable+"\x00")
+		token, _, _ := strings.Cut(rest, "\x00")
+		fmt.Fprintf(c, "Status: 200 OK\r\nAlforja-Keep: %s\r\nContent-Length: 2\r\n\r\nok", token)
+		c.Close()
+		closed <- struct{}{}
+	})
+	tr.Keep = true
+	for range 3 {
+		if got := fetch(t, tr); got != "ok" {
+			t.Errorf("body %q", got)
+		}
+		<-closed
+	}
+}
+
+func TestKeepIsNotOfferedByDefault(t *testing.T) {
+	tr := worker(t, func(c *net.UnixConn) {
+		block, err := readNetstring(bufio.NewReader(c), 1<<20)
+		if err != nil || strings.Contains(block, keepVariable) {
+			t.Errorf("%v, block %q", err, block)
+		}
+		io.WriteString(c, "Status: 200 OK\r\n\r\n")
+	})
+	fetch(t, tr)
+}
