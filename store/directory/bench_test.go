@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"alforja/store"
 	"alforja/store/directory"
 )
 
@@ -66,5 +67,31 @@ func BenchmarkCreateDelete(b *testing.B) {
 		if _, err := s.Delete(b.Context(), "a"); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// What a request does to the store. One session used again and again pays for
+// the turnstile of Lock; among many sessions hardly any does.
+func BenchmarkRequest(b *testing.B) {
+	for _, sessions := range []int{1, 1024} {
+		s, _ := open(b, directory.Options{})
+		ctx, state, ids := b.Context(), pickled('b', 258), make([]string, sessions)
+		for i := range ids {
+			ids[i] = store.NewID()
+			must(b, s.Create(ctx, ids[i], state))
+		}
+		b.Run(fmt.Sprintf("sessions=%d", sessions), func(b *testing.B) {
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				id := ids[i%sessions]
+				unlock, err := s.Lock(ctx, id)
+				must(b, err)
+				_, _, err = s.Load(ctx, id)
+				must(b, err)
+				_, err = s.Update(ctx, id, state)
+				must(b, err)
+				unlock()
+			}
+		})
 	}
 }

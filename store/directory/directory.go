@@ -27,6 +27,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -114,9 +115,10 @@ type Store struct {
 	writers store.KeyedMutex // of one file's writers, for the time of a system call or some
 	odd     firstTimes       // ids whose name is not a regular file, logged
 
-	mu     sync.Mutex
-	dirs   *dirs // nil until opened, and after what it refers to was removed
-	closed bool
+	closed atomic.Bool
+
+	mu   sync.Mutex
+	dirs *dirs // nil until opened, and after what it refers to was removed
 }
 
 var _ store.Store = (*Store)(nil)
@@ -154,7 +156,7 @@ func Open(path string, opts Options) (*Store, error) {
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closed = true
+	s.closed.Store(true)
 	s.replaceLocked(nil)
 	return nil
 }
@@ -186,7 +188,7 @@ func (s *Store) acquire() (*dirs, error) {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.closed.Load() {
 		return nil, fs.ErrClosed
 	}
 	if statErr != nil {

@@ -347,6 +347,12 @@ func TestClosed(t *testing.T) {
 	if _, _, err := s.Load(t.Context(), "a"); !errors.Is(err, fs.ErrClosed) {
 		t.Errorf("Load = %v, want fs.ErrClosed", err)
 	}
+	if _, err := s.Update(t.Context(), "a", pickled('a', 1)); !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("Update = %v, want fs.ErrClosed", err)
+	}
+	if _, err := s.Touch(t.Context(), "a"); !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("Touch = %v, want fs.ErrClosed", err)
+	}
 	unlock() // of a lock taken before
 	must(t, s.Close())
 }

@@ -25,6 +25,7 @@ type dirs struct {
 	corrupt  int
 	lock     int
 	ranges   rangeLocks // on lock
+	released releases   // of ranges
 	refs     int
 }
 
@@ -32,6 +33,7 @@ type dirs struct {
 // tries out its state directory.
 func openDirs(path, state string) (_ *dirs, err error) {
 	d := &dirs{sessions: -1, tmp: -1, corrupt: -1, lock: -1, refs: 1}
+	d.released.start = time.Now()
 	defer func() {
 		if err != nil {
 			d.unref()

@@ -51,14 +51,15 @@ func (s *Store) enter(ctx context.Context, id string, patience time.Duration) (l
 	return s.writers.Lock(ctx, id)
 }
 
+// fileFlags go with every opening of a session's file. An id is a single path component, so O_NOFOLLOW is
+// all that it takes to stay in the directory. O_NONBLOCK keeps a FIFO from being waited on.
+const fileFlags = unix.O_NOFOLLOW | unix.O_NONBLOCK
+
 // openFile does the work of open but for the order of writers.
-//
-// id is a valid one, hence a single path component, so O_NOFOLLOW is all that
-// it takes to stay in the directory. O_NONBLOCK keeps a FIFO from being waited on.
 func (s *Store) openFile(ctx context.Context, d *dirs, id string, flags, how int, patience time.Duration) (*file, error) {
 	wait := backoff{limit: patience, longest: 5 * time.Millisecond}
 	for {
-		fd, err := openat(d.sessions, id, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+		fd, err := openat(d.sessions, id, flags|fileFlags, 0)
 		switch err {
 		case nil:
 		case unix.ENOENT:
@@ -70,7 +71,7 @@ func (s *Store) openFile(ctx context.Context, d *dirs, id string, flags, how int
 			return nil, err
 		}
 		f := &file{fd: fd}
-		current, err := f.lock(ctx, d, id, how, &wait)
+		current, err := f.lock(ctx, d.sessions, id, how, &wait)
 		if err == nil && current && f.stat.Mode&unix.S_IFMT != unix.S_IFREG {
 			s.logOdd(id)
 			f.close()
@@ -89,9 +90,9 @@ func (s *Store) openFile(ctx context.Context, d *dirs, id string, flags, how int
 	}
 }
 
-// lock takes the flock and the file's attributes. current is false when the
-// session's name means another file by now, or none.
-func (f *file) lock(ctx context.Context, d *dirs, id string, how int, wait *backoff) (current bool, err error) {
+// lock takes the flock and the file's attributes. current is false when
+// name in dir means another file by now, or none.
+func (f *file) lock(ctx context.Context, dir int, name string, how int, wait *backoff) (current bool, err error) {
 	for {
 		lockErr := retry(func() error { return unix.Flock(f.fd, how|unix.LOCK_NB) })
 		if lockErr != nil && lockErr != unix.EWOULDBLOCK {
@@ -114,7 +115,7 @@ func (f *file) lock(ctx context.Context, d *dirs, id string, how int, wait *back
 		return true, nil // a reader that came just before the change is right too
 	}
 	var named unix.Stat_t
-	err = fstatat(d.sessions, id, &named)
+	err = fstatat(dir, name, &named)
 	if err == unix.ENOENT {
 		return false, nil
 	}

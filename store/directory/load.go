@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +23,9 @@ import (
 func (s *Store) Load(ctx context.Context, id string) (state []byte, found bool, err error) {
 	if err := s.check(ctx, "load", id, nil); err != nil {
 		return nil, false, err
+	}
+	if state, done := s.loadDirect(id); done {
+		return state, true, nil
 	}
 	err = s.with("load", id, func(d *dirs) error {
 		state, found, err = s.load(ctx, d, id)
@@ -82,6 +86,8 @@ func (s *Store) check(ctx context.Context, op, id string, state []byte) error {
 		return store.ErrInvalidID
 	case len(state) > store.MaxStateBytes:
 		return store.ErrTooLarge
+	case s.closed.Load():
+		return fs.ErrClosed
 	}
 	return fail(op, s.path, id, ctx.Err())
 }

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -90,6 +91,12 @@ func TestLockOffset(t *testing.T) {
 // A process that hands a session from one of its requests to the next does not keep another
 // process out.
 func TestLockIsFairBetweenStores(t *testing.T) {
+	for _, clients := range []int{1, 4} {
+		t.Run(fmt.Sprint(clients), func(t *testing.T) { testFair(t, clients) })
+	}
+}
+
+func testFair(t *testing.T, clients int) {
 	path := filepath.Join(t.TempDir(), "sessions")
 	busy, err := Open(path, Options{Create: true})
 	if err != nil {
@@ -103,7 +110,7 @@ func TestLockIsFairBetweenStores(t *testing.T) {
 	defer other.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	stop, done := make(chan struct{}), make(chan struct{}, 4)
+	stop, done := make(chan struct{}), make(chan struct{}, clients)
 	for range cap(done) {
 		go func() {
 			defer func() { done <- struct{}{} }()
