@@ -70,5 +70,5 @@ bench: setup build
 
 .PHONY: clean
 clean:
-	rm -rf bin .venv .demo .cache
-	find . -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf bin .venv .demo pyclient/build
+	find . \( -name __pycache__ -o -name .ruff_cache -o -name .mypy_cache -o -name .pytest_cache -o -name "*.egg-info" \) -prune -exec rm -rf {} +

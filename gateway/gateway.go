@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -32,6 +33,9 @@ type Options struct {
 	// Sessions resolves and commits sessions. Its APIPath and Logger are set
 	// by the gateway.
 	Sessions Sessions
+	// SocketMode is the mode of the Unix sockets among HTTP and SCGI; who may
+	// write to one may send requests. Default: what the umask leaves of 0777.
+	SocketMode os.FileMode
 	// ScriptName is the path that the application is mounted at, "/" or
 	// "/app"; what is not below it is answered 404. Default: what an SCGI
 	// front server says, or "/".
@@ -111,12 +115,12 @@ func New(ctx context.Context, opts Options) (_ *Gateway, err error) {
 	}
 	handler := g.handler()
 	for _, address := range opts.HTTP {
-		if err := g.open(ctx, "http", address, httpServer(handler, opts.Logger)); err != nil {
+		if err := g.openFront(ctx, "http", address, httpServer(handler, opts.Logger)); err != nil {
 			return nil, err
 		}
 	}
 	for _, address := range opts.SCGI {
-		if err := g.open(ctx, "scgi", address, &scgi.Server{Handler: handler, Logger: opts.Logger}); err != nil {
+		if err := g.openFront(ctx, "scgi", address, &scgi.Server{Handler: handler, Logger: opts.Logger}); err != nil {
 			return nil, err
 		}
 	}
@@ -158,6 +162,11 @@ func (o *Options) check() error {
 		return &OptionsError{"no workers: set a command or a backend"}
 	case o.Sessions.Store == nil:
 		return &OptionsError{"no session store: set store"}
+	}
+	for _, address := range slices.Concat(o.HTTP, o.SCGI) {
+		if _, _, err := ParseAddress(address); err != nil {
+			return &OptionsError{err.Error()}
+		}
 	}
 	for _, backend := range o.Backends {
 		network, _, err := ParseAddress(backend)
@@ -254,6 +263,18 @@ func httpServer(handler http.Handler, logger *slog.Logger) *http.Server {
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 	}
+}
+
+// openFront adds a front for clients.
+func (g *Gateway) openFront(ctx context.Context, kind, address string, server server) error {
+	if err := g.open(ctx, kind, address, server); err != nil {
+		return err
+	}
+	network, path, err := ParseAddress(address)
+	if err != nil || network != "unix" || g.opts.SocketMode == 0 {
+		return err
+	}
+	return os.Chmod(path, g.opts.SocketMode)
 }
 
 // open adds a front at an address.

@@ -18,6 +18,9 @@ var (
 
 	// ErrQueueWait is returned when no worker became free in time.
 	ErrQueueWait = errors.New("no worker became free in time")
+
+	// ErrNoWorker is returned when all workers are down: they do not start.
+	ErrNoWorker = errors.New("no worker runs")
 )
 
 // A Worker is one place where requests are answered: a process that the
@@ -96,8 +99,13 @@ type lease struct {
 	member *member
 }
 
+// downWait is how long a request waits when all workers are down, which one
+// that is being started again is for a moment.
+const downWait = time.Second
+
 // acquire waits for a free worker. It returns ErrQueueFull at once, and
-// ErrQueueWait or the context's error when the wait ends without one.
+// ErrQueueWait, ErrNoWorker or the context's error when the wait ends without
+// one.
 func (p *Pool) acquire(ctx context.Context) (*lease, error) {
 	p.mu.Lock()
 	if m := p.freest(); m != nil && len(p.waiting) == 0 {
@@ -111,16 +119,20 @@ func (p *Pool) acquire(ctx context.Context) (*lease, error) {
 	}
 	turn := make(chan *member, 1)
 	p.waiting = append(p.waiting, turn)
+	wait, late := p.queueWait, ErrQueueWait
+	if p.allDown() {
+		wait, late = min(wait, downWait), ErrNoWorker
+	}
 	p.mu.Unlock()
 
-	timer := time.NewTimer(p.queueWait)
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	var err error
 	select {
 	case m := <-turn:
 		return &lease{pool: p, member: m}, nil
 	case <-timer.C:
-		err = ErrQueueWait
+		err = late
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
@@ -133,6 +145,16 @@ func (p *Pool) acquire(ctx context.Context) (*lease, error) {
 	}
 	// Its turn came in the same moment.
 	return &lease{pool: p, member: <-turn}, nil
+}
+
+// allDown reports whether no worker is expected to become free. p.mu is held.
+func (p *Pool) allDown() bool {
+	for _, m := range p.members {
+		if !m.down {
+			return false
+		}
+	}
+	return true
 }
 
 // freest returns the worker with the most room, or nil when all are busy or

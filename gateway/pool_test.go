@@ -155,8 +155,9 @@ func TestPoolKeepsDownAndPausedApart(t *testing.T) {
 		p := NewPool([]*Worker{worker}, PoolOptions{QueueWait: time.Minute})
 		acquire(t, p).unreachable()
 		p.SetDown(worker, true)
-		if _, err := p.acquire(t.Context()); !errors.Is(err, ErrQueueWait) {
-			t.Errorf("a worker that is down got a request: %v", err)
+		start := time.Now()
+		if _, err := p.acquire(t.Context()); !errors.Is(err, ErrNoWorker) || time.Since(start) != downWait {
+			t.Errorf("with all workers down: %v after %v", err, time.Since(start))
 		}
 	})
 }
@@ -167,7 +168,7 @@ func TestPoolGetsRidOfHungWorkers(t *testing.T) {
 		ours := &Worker{Name: "ours", kill: func() { killed = true }}
 		p := NewPool([]*Worker{ours}, PoolOptions{QueueWait: time.Minute})
 		acquire(t, p).hung()
-		if _, err := p.acquire(t.Context()); !killed || !errors.Is(err, ErrQueueWait) {
+		if _, err := p.acquire(t.Context()); !killed || !errors.Is(err, ErrNoWorker) {
 			t.Errorf("killed %v; before it is started again: %v", killed, err)
 		}
 		p.SetDown(ours, false)

@@ -62,11 +62,12 @@ func (p *Proxy) roundTrip(r *http.Request) (*http.Response, *lease, error) {
 		}
 	}
 	rec := recordOf(ctx)
+	var unreachable error
 	for start := time.Now(); ; {
 		lease, err := p.Pool.acquire(ctx)
 		rec.queueWait = time.Since(start)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, errors.Join(err, unreachable)
 		}
 		rec.worker = lease.member.Name
 		resp, err := p.send(ctx, r, lease)
@@ -83,7 +84,8 @@ func (p *Proxy) roundTrip(r *http.Request) (*http.Response, *lease, error) {
 			return nil, nil, err
 		}
 		lease.unreachable()
-		p.logger().Warn("worker cannot be reached, trying another",
+		unreachable = err
+		p.logger().Warn("worker cannot be reached, trying again",
 			"request", rec.requestID, "worker", rec.worker, "err", err)
 		if time.Since(start) > p.Pool.queueWait {
 			return nil, nil, fmt.Errorf("%w: %w", ErrQueueWait, err)
@@ -136,6 +138,9 @@ func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.As(err, &request):
 		fail(w, request.Status, request.Err.Error())
 		return
+	case errors.Is(err, ErrNoWorker), scgi.SafeToRetry(err):
+		w.Header().Set("Retry-After", "5")
+		fail(w, http.StatusServiceUnavailable, "the application does not run")
 	case errors.Is(err, ErrQueueFull), errors.Is(err, ErrQueueWait):
 		w.Header().Set("Retry-After", "1")
 		fail(w, http.StatusServiceUnavailable, "all workers are busy")

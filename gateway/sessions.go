@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"alforja/pickle"
@@ -73,6 +74,8 @@ type Sessions struct {
 	APIPath string
 	// Logger. Default: slog.Default().
 	Logger *slog.Logger
+
+	foreignCookie *sync.Once
 }
 
 // Handler returns a handler that serves by next, with the request's session
@@ -131,6 +134,7 @@ func (s *Sessions) withDefaults() *Sessions {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
+	cfg.foreignCookie = new(sync.Once)
 	return &cfg
 }
 
@@ -170,6 +174,24 @@ func (s *Sessions) dropCookie(r *http.Request) {
 		r.Header["Cookie"] = []string{rest}
 	} else {
 		delete(r.Header, "Cookie")
+	}
+}
+
+// noticeForeignCookie says, once, that the application gives out session
+// cookies of its own making in managed mode: it does not use alforja's store,
+// and nothing is kept here.
+func (s *Sessions) noticeForeignCookie(header http.Header) {
+	if s.Mode == Shared {
+		return
+	}
+	for _, line := range header["Set-Cookie"] {
+		rest, ours := strings.CutPrefix(line, s.CookieName+"=")
+		if ours && !strings.HasPrefix(rest, `""`) && !strings.HasPrefix(rest, ";") {
+			s.foreignCookie.Do(func() {
+				s.Logger.Warn("a worker has set the session cookie without an " + DirectiveHeader + " header: its sessions are not alforja's. " +
+					"Use alforja.SessionStore there, or shared mode")
+			})
+		}
 	}
 }
 

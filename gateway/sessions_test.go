@@ -201,6 +201,22 @@ func orQuotes(s string) string {
 	return s
 }
 
+// TestForeignCookie: an application that keeps its sessions elsewhere is
+// noticed, once.
+func TestForeignCookie(t *testing.T) {
+	s := newSite(t, func(w worker) { w.header.Set("Set-Cookie", `QX_session="abc"; path=/`) }, nil)
+	for range 3 {
+		s.get("")
+	}
+	if n := strings.Count(s.log.String(), "shared mode"); n != 1 {
+		t.Errorf("logged %d times:\n%s", n, s.log)
+	}
+	s = newSite(t, func(w worker) { w.header.Set("Set-Cookie", `QX_session=""; max-age=0`) }, nil)
+	if s.get(""); strings.Contains(s.log.String(), "shared mode") {
+		t.Errorf("a revoked cookie was taken for one:\n%s", s.log)
+	}
+}
+
 func TestWorkerGetsItsVariables(t *testing.T) {
 	var got worker
 	key := []byte("0123456789abcdef")

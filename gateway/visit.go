@@ -116,6 +116,7 @@ func (v *visit) commit(ctx context.Context, header http.Header) error {
 	values := header[DirectiveHeader]
 	delete(header, DirectiveHeader)
 	if len(values) == 0 {
+		v.sessions.noticeForeignCookie(header)
 		return nil
 	}
 	log := v.sessions.Logger.With("request", recordOf(ctx).requestID, "session", shortID(v.id))

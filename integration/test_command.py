@@ -21,7 +21,7 @@ def alforja(*args):
         (["serve", "--mode", "manged"], 2, '"managed"'),
         (
             ["serve", "--http", "nonsense", "--store", "memory:", "--", "true"],
-            1,
+            2,
             "neither host:port nor unix:PATH",
         ),
         (["serve", "--store", "memory:", "--", "true"], 2, "set http or scgi"),
@@ -120,6 +120,20 @@ def test_configuration_errors(tmp_path, text, says):
     assert done.returncode == 2
     assert says in done.stderr
     assert str(config) in done.stderr
+
+
+def test_mode_of_the_socket(run, tmp_path):
+    path = tmp_path / "a.sock"
+    run(
+        Gateway(
+            tmp_path,
+            "--socket-mode",
+            "0620",
+            command=managed(),
+            listen=("--scgi", f"unix:{path}"),
+        )
+    )
+    assert path.stat().st_mode & 0o777 == 0o620
 
 
 def test_every_flag_has_its_key(tmp_path):

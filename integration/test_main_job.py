@@ -134,6 +134,19 @@ def test_workers_go_with_the_gateway(run, tmp_path, sig):
         wait_until(lambda pids=pids: not [p for p in pids if harness.alive(p)], f"{pids} end")
 
 
+def test_what_a_worker_forks_goes_too(run, tmp_path):
+    """A shell in between, and the gateway killed: no signal of the kernel's reaches the grandchild."""
+    line = " ".join(harness.managed()) + "; true"
+    g = run(harness.Gateway(tmp_path, "--workers", "2", command=["/bin/sh", "-c", line + " "]))
+    pids = list(g.workers().values()) or wait_until(
+        lambda: list(g.workers().values()), "workers run"
+    )
+    wait_until(lambda: len(family(pids)) == 2 * len(pids), "each shell has its worker")
+    everyone = family(pids)
+    g.stop(signal.SIGKILL)
+    wait_until(lambda: not [p for p in everyone if harness.alive(p)], f"{everyone} end")
+
+
 def family(pids):
     """These processes and their children."""
     children = []

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -81,7 +82,11 @@ func explainFlagError(cmd *cobra.Command, err error) error {
 	if errors.As(err, &missing) {
 		err = fmt.Errorf("%w%s", err, didYouMean(missing.GetSpecifiedName(), flagNames(cmd.Flags()), "--"))
 	}
-	return usageError{fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())}
+	hint := ""
+	if cmd.Name() == "serve" && strings.Contains(err.Error(), "shorthand") {
+		hint = "; the workers' command stands behind --"
+	}
+	return usageError{fmt.Errorf("%w%s (see %s --help)", err, hint, cmd.CommandPath())}
 }
 
 func flagNames(flags *pflag.FlagSet) []string {

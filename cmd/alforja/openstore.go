@@ -11,7 +11,8 @@ import (
 )
 
 // openStore opens the store that --store names: KIND:WHERE.
-func openStore(spec string, durability string, logger *slog.Logger) (store.Store, error) {
+func (s *settings) openStore(logger *slog.Logger) (store.Store, error) {
+	spec := s.store
 	kind, where, _ := strings.Cut(spec, ":")
 	switch kind {
 	case "directory":
@@ -20,7 +21,8 @@ func openStore(spec string, durability string, logger *slog.Logger) (store.Store
 		}
 		return directory.Open(where, directory.Options{
 			Create:     true,
-			Durability: directory.Durability(durability),
+			Durability: directory.Durability(s.durability),
+			StateDir:   s.stateDir,
 			Logger:     logger,
 		})
 	case "memory":

@@ -10,6 +10,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -44,6 +45,8 @@ type settings struct {
 	drainTimeout   time.Duration
 	maxBody        int64
 	runDir         string
+	stateDir       string
+	socketMode     string
 	logFormat      string
 	command        []string
 }
@@ -95,6 +98,7 @@ behind -- are the key "command". The command line wins.`,
 	flags.StringArrayVar(&s.scgi, "scgi", nil, "listen for SCGI at this `address`; may be repeated")
 	flags.StringArrayVar(&s.backends, "backend", nil, "`address` of a worker started elsewhere; may be repeated")
 	flags.StringVar(&s.scriptName, "script-name", "", "`path` that the application is mounted at, / or /app (default: what an SCGI front server says)")
+	flags.StringVar(&s.socketMode, "socket-mode", "", "octal `mode` of unix: addresses, such as 0660; the web server must be able to write (default: by the umask)")
 	flags.StringVar(&s.mode, "mode", "managed", "managed: states travel with requests; shared: workers use session3 on the same directory")
 	addSharedFlags(flags, &s)
 	return cmd
@@ -136,6 +140,7 @@ func addSharedFlags(flags *pflag.FlagSet, s *settings) {
 	flags.DurationVar(&s.drainTimeout, "drain-timeout", 30*time.Second, "how long running requests may take when stopping")
 	flags.Int64Var(&s.maxBody, "max-body", 1<<30, "longest request body in `bytes`")
 	flags.StringVar(&s.runDir, "run-dir", "", "`directory` for the workers' sockets (default: the system's temporary directory)")
+	flags.StringVar(&s.stateDir, "state-dir", "", "`directory` for the directory store's locks and for sessions set aside, on the same mount (default: PATH.alforja)")
 	flags.StringVar(&s.logFormat, "log-format", "text", "text or json")
 }
 
@@ -192,7 +197,7 @@ func (s *settings) options(logger *slog.Logger) (opts gateway.Options, err error
 	}
 	switch {
 	case s.workers == 0:
-		return opts, usageError{errors.New("--workers is 0")}
+		return opts, usageError{errors.New("--workers must be at least 1")}
 	case !cookieName.MatchString(s.cookie):
 		return opts, usageError{fmt.Errorf("--cookie %q is no name of a cookie", s.cookie)}
 	case s.mode == "shared" && s.keyFile != "":
@@ -210,7 +215,13 @@ func (s *settings) options(logger *slog.Logger) (opts gateway.Options, err error
 			return opts, usageError{fmt.Errorf("--key-file: %w", err)}
 		}
 	}
-	sessions, err := openStore(s.store, s.durability, logger)
+	var socketMode uint64
+	if s.socketMode != "" {
+		if socketMode, err = strconv.ParseUint(s.socketMode, 8, 9); err != nil {
+			return opts, usageError{fmt.Errorf("--socket-mode %q is no octal mode such as 0660", s.socketMode)}
+		}
+	}
+	sessions, err := s.openStore(logger)
 	if err != nil {
 		return opts, err
 	}
@@ -232,6 +243,7 @@ func (s *settings) options(logger *slog.Logger) (opts gateway.Options, err error
 			ReportOnly:  s.policy == "report",
 			Key:         key,
 		},
+		SocketMode:     os.FileMode(socketMode),
 		ScriptName:     s.scriptName,
 		MaxBody:        s.maxBody,
 		QueueLength:    s.queueLength,

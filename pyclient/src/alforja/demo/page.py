@@ -86,7 +86,7 @@ _INDEX = htmltext("""
 <dt>Answered by</dt><dd>worker process <code>%(pid)d</code></dd></dl></section>
 <section class="wide"><h2>What goes on</h2><p>%(story)s</p>
 <p class="soft">A request that fails changes nothing: try &ldquo;Count, then fail&rdquo;, and
-come back. Reload a few times, and other workers answer, with the same session.</p>%(keep)s
+come back. Whichever worker answers has your session.</p>%(keep)s
 </section>
 </div>""")
 
