@@ -51,7 +51,7 @@ demo: $(VENV) build
 .PHONY: test
 test: setup build bin/alforja-race lint
 	go test -race ./...
-	$(PYTHON) -m pytest -q pyclient/tests
+	$(PYTHON) -m pytest pyclient/tests
 	$(PYTHON) -m pytest -q integration
 
 .PHONY: lint

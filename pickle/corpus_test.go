@@ -14,6 +14,7 @@ import (
 // A sample is one line of the corpora in testdata.
 type sample struct {
 	Name     string
+	Python   string
 	Hex      string
 	Protocol int
 	Used     int

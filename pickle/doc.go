@@ -1,4 +1,7 @@
-// Package pickle judges Python pickles without running them.
+// Package pickle judges, reads, edits and writes Python pickles without
+// running them.
+//
+// # Verify
 //
 // A pickle is a program: loading a hostile one runs whatever its author
 // chose. Verify reads that program in one pass, builds nothing, and either
@@ -32,4 +35,43 @@
 //     NEXT_BUFFER (data kept elsewhere) are refused, and so is a STRING or
 //     BINSTRING of Python 2 with bytes beyond ASCII, which load refuses too.
 //   - One value is left on the stack at STOP.
+//
+// # Decode and Append
+//
+// Decode reads a pickle of protocol 0 to 5 into a tree of Values that keeps
+// all that Python's unpickler could tell apart: the bits of floats, lone
+// surrogates, the order of dicts, how instances were made, which parts are one
+// object. Append, and Encode for an io.Writer, write a Value in any protocol
+// as CPython's own pickler does.
+//
+//	v, err := pickle.Decode(data, pickle.DecodeOptions{})
+//	if err != nil {
+//		return err
+//	}
+//	session := v.(*pickle.Object)
+//	user, ok := session.Attributes().Get(pickle.Str("user"))
+//	session.Attributes().Set(pickle.Str("seen"), pickle.Bool(true))
+//	data, err = pickle.Append(nil, session, 4)
+//
+// Decode imports and calls nothing, so that it may read what a Policy would
+// refuse.
+//
+// # FindAttribute, ReplaceAttribute, SetFloatAttribute
+//
+// These read or change one attribute of the top object in the bytes, at about
+// the cost of Verify. Where that cannot be done they return ErrNotEditable,
+// and Decode and Append serve.
+//
+// # Unmarshal and Marshal
+//
+// These go between pickles and Go's own types, as encoding/json does. A
+// Registry pairs classes with struct types.
+//
+//	type Line struct {
+//		SKU string `pickle:"sku"`
+//		N   int    `pickle:"n"`
+//	}
+//	var r pickle.Registry
+//	r.Register(pickle.Import{Module: "shop", Name: "Line"}, Line{}, pickle.Instance)
+//	data, err := pickle.Marshal([]*Line{{"a", 1}}, &r) // a list of one shop.Line
 package pickle

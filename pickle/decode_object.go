@@ -1,0 +1,337 @@
+package pickle
+
+import "unicode/utf8"
+
+// global reads GLOBAL: two lines.
+func (d *decoder) global() error {
+	g, err := d.globalLines()
+	if err != nil {
+		return err
+	}
+	d.push(g)
+	return nil
+}
+
+func (d *decoder) globalLines() (Import, error) {
+	module, err := d.line()
+	if err != nil {
+		return Import{}, err
+	}
+	name, err := d.line()
+	if err != nil {
+		return Import{}, err
+	}
+	if !utf8.ValidString(module) || !utf8.ValidString(name) {
+		return Import{}, d.fail("not UTF-8")
+	}
+	if len(module)+len(name) > maxName {
+		return Import{}, d.fail("the names are too long")
+	}
+	return d.resolve(module, name), nil
+}
+
+func (d *decoder) stackGlobal() error {
+	start := len(d.stack) - 2
+	if start < d.fence {
+		return d.underflow()
+	}
+	module, ok1 := d.stack[start].(Str)
+	name, ok2 := d.stack[start+1].(Str)
+	if !ok1 || !ok2 {
+		return d.fail("the names are not text of this pickle")
+	}
+	if len(module)+len(name) > maxName {
+		return d.fail("the names are too long")
+	}
+	d.stack = append(d.stack[:start], d.resolve(string(module), string(name)))
+	return nil
+}
+
+// resolve maps names as Unpickler.find_class does under fix_imports.
+func (d *decoder) resolve(module, name string) Import {
+	if d.protocol < 3 {
+		return renamed(Import{module, name})
+	}
+	return Import{module, name}
+}
+
+// renamed returns what Python 3 calls what Python 2 called i.
+func renamed(i Import) Import {
+	r := renames[i.Module]
+	if to, ok := r.names[i.Name]; ok {
+		return Import{to[0], to[1]}
+	}
+	if r.module != "" {
+		i.Module = r.module
+	}
+	return i
+}
+
+// reduce reads REDUCE: callable(*args).
+func (d *decoder) reduce() error {
+	args, err := d.popTuple()
+	if err != nil {
+		return err
+	}
+	callable, err := d.pop()
+	if err != nil {
+		return err
+	}
+	if g, ok := callable.(Import); ok && d.protocol < 5 {
+		if v := d.spelledByCall(g, args.Items); v != nil {
+			d.push(v)
+			if d.copied > d.limits.MaxHashed {
+				return d.beyond("MaxHashed", d.limits.MaxHashed)
+			}
+			return nil
+		}
+	}
+	d.push(&Object{How: Reduce, Callable: callable, Args: args})
+	return nil
+}
+
+// spelledByCall returns the value for which the pickle's protocol has no
+// opcode and Pickler.save writes a call, or nil.
+func (d *decoder) spelledByCall(g Import, args []Value) Value {
+	switch {
+	case g.Module == "builtins":
+		return d.builtinByCall(g.Name, args)
+	case g.Module == "_codecs" && g.Name == "encode" && d.protocol < 3:
+		if b, ok := d.encodedLatin1(args); ok {
+			return Bytes(b)
+		}
+	}
+	return nil
+}
+
+func (d *decoder) builtinByCall(name string, args []Value) Value {
+	switch {
+	case name == "bytes" && d.protocol < 3 && len(args) == 0:
+		return Bytes("")
+	case (name == "set" || name == "frozenset") && d.protocol < 4 && len(args) == 1:
+		l, ok := args[0].(*List)
+		if !ok {
+			return nil
+		}
+		if d.charge(len(l.Items)) {
+			return None{}
+		}
+		items := d.arena.values(nil, l.Items)
+		if name == "set" {
+			return &Set{Items: items}
+		}
+		return &FrozenSet{Items: items}
+	case name == "getattr" && d.protocol < 4 && len(args) == 2:
+		of, ok1 := args[0].(Import)
+		attr, ok2 := args[1].(Str)
+		if ok1 && ok2 && len(of.Module)+len(of.Name)+len(attr) < maxName {
+			d.charge(bytesCopied(len(of.Name) + len(attr)))
+			return Import{of.Module, of.Name + "." + string(attr)}
+		}
+	case name == "bytearray" && len(args) == 0:
+		return new(ByteArray)
+	case name == "bytearray":
+		b, ok := d.encodedLatin1(args)
+		if given, isBytes := args[0].(Bytes); isBytes && len(args) == 1 {
+			b, ok = string(given), true
+		}
+		if ok && d.charge(bytesCopied(len(b))) {
+			return None{}
+		}
+		if ok {
+			return &ByteArray{Data: []byte(b)}
+		}
+	}
+	return nil
+}
+
+// maxName bounds a module's name and a name in it, in bytes together. Names
+// are compared each time that they are used.
+const maxName = 1 << 10
+
+// encodedLatin1 returns the bytes that args, a str and the name of the codec,
+// stand for.
+func (d *decoder) encodedLatin1(args []Value) (b string, ok bool) {
+	if len(args) != 2 || args[1] != Str("latin1") && args[1] != Str("latin-1") {
+		return "", false
+	}
+	s, ok := args[0].(Str)
+	if !ok || d.charge(bytesCopied(len(s))) {
+		return "", ok
+	}
+	return toLatin1(string(s))
+}
+
+// charge counts n values copied for a call, and says whether that is beyond
+// MaxHashed: a few bytes can have one large list copied over and over.
+func (d *decoder) charge(n int) (beyond bool) {
+	d.copied += n
+	return d.copied > d.limits.MaxHashed
+}
+
+// bytesCopied is how many values n bytes count as: they take 16 each.
+func bytesCopied(n int) int { return 1 + n/16 }
+
+func (d *decoder) newObj() error {
+	args, err := d.popTuple()
+	if err != nil {
+		return err
+	}
+	return d.makeObject(Object{How: NewObj, Args: args})
+}
+
+func (d *decoder) newObjEx() error {
+	v, err := d.pop()
+	if err != nil {
+		return err
+	}
+	kwargs, ok := v.(*Dict)
+	if !ok {
+		return d.fail("the keyword arguments are not a dict")
+	}
+	args, err := d.popTuple()
+	if err != nil {
+		return err
+	}
+	return d.makeObject(Object{How: NewObjEx, Args: args, Kwargs: kwargs})
+}
+
+func (d *decoder) makeObject(o Object) error {
+	class, err := d.pop()
+	if err != nil {
+		return err
+	}
+	o.Callable = class
+	d.push(&o)
+	return nil
+}
+
+func (d *decoder) inst() error {
+	class, err := d.globalLines()
+	if err != nil {
+		return err
+	}
+	args, err := d.sinceMark()
+	if err != nil {
+		return err
+	}
+	d.push(&Object{How: Inst, Callable: class, Args: d.arena.tuple(args)})
+	return nil
+}
+
+func (d *decoder) obj() error {
+	items, err := d.sinceMark()
+	if err != nil {
+		return err
+	}
+	if len(items) == 0 {
+		return d.underflow()
+	}
+	d.push(&Object{How: Obj, Callable: items[0], Args: d.arena.tuple(items[1:])})
+	return nil
+}
+
+func (d *decoder) build() error {
+	state, err := d.pop()
+	if err != nil {
+		return err
+	}
+	target, err := d.top()
+	if err != nil {
+		return err
+	}
+	o, ok := target.(*Object)
+	if !ok {
+		return d.fail("the target is not an object made here")
+	}
+	o.setState(state, nil)
+	return nil
+}
+
+func (o *Object) setState(state, setter Value) {
+	if o.State == nil && o.Later == nil {
+		o.State, o.StateSetter = state, setter
+		return
+	}
+	o.Later = append(o.Later, Step{State: state, StateSetter: setter})
+}
+
+// noteStateSetter keeps what a call that is thrown away did to its first
+// argument. CPython writes setter(object, state) on top of the object as
+// TUPLE2, REDUCE, POP with nothing in between (save_reduce with a
+// state_setter). The other thing that it throws away is an object that was
+// met again inside its own arguments: a GET of the one made there follows.
+func (d *decoder) noteStateSetter(popped Value) {
+	call, ok := popped.(*Object)
+	if !ok || d.last != opReduce || d.beforeLast != opTuple2 || call.How != Reduce || len(call.Args.Items) != 2 {
+		return
+	}
+	if again, ok := d.nextRecalled().(*Object); ok && again.Callable == call.Callable {
+		return
+	}
+	target := call.Args.Items[0]
+	if o, ok := target.(*Object); ok && len(d.stack) > d.fence && d.stack[len(d.stack)-1] == target {
+		o.setState(call.Args.Items[1], call.Callable)
+	}
+}
+
+// nextRecalled returns what the next opcode, if it is a GET, fetches.
+func (d *decoder) nextRecalled() Value {
+	ahead := decoder{in: d.in, pos: d.pos + 1, end: d.end}
+	if d.pos >= d.end {
+		return nil
+	}
+	var i int
+	var err error
+	switch d.in[d.pos] {
+	case opGet:
+		i, err = ahead.textIndex()
+	case opBinGet:
+		var n uint64
+		n, err = ahead.uint(1)
+		i = int(n)
+	case opLongBinGet:
+		var n uint64
+		n, err = ahead.uint(4)
+		i = int(n)
+	default:
+		return nil
+	}
+	if err != nil {
+		return nil
+	}
+	return d.lookup(i)
+}
+
+func (d *decoder) persID() error {
+	id, err := d.line()
+	if err != nil {
+		return err
+	}
+	if !isASCII([]byte(id)) {
+		return d.fail("the id is not in ASCII")
+	}
+	d.push(PersistentID{Str(id)})
+	return nil
+}
+
+func (d *decoder) binPersID() error {
+	id, err := d.pop()
+	if err != nil {
+		return err
+	}
+	d.push(PersistentID{id})
+	return nil
+}
+
+func (d *decoder) popTuple() (*Tuple, error) {
+	v, err := d.pop()
+	if err != nil {
+		return nil, err
+	}
+	t, ok := v.(*Tuple)
+	if !ok {
+		return nil, d.fail("the arguments are not a tuple made by this pickle")
+	}
+	return t, nil
+}

@@ -1,0 +1,201 @@
+package pickle
+
+// saveObject follows save_reduce.
+func (e *encoder) saveObject(o *Object, key identity) error {
+	if o.Callable == nil {
+		return e.fail("an Object without a Callable")
+	}
+	if err := e.make(o); err != nil {
+		return err
+	}
+	// The object was met again inside its own arguments and is made already.
+	if i, ok := e.memo.lookup(key); ok {
+		e.op(opPop)
+		e.get(i)
+		return nil
+	}
+	e.memoize(key)
+	if err := e.appends(o.ListItems, false); err != nil {
+		return err
+	}
+	if err := e.setItems(o.DictItems, false); err != nil {
+		return err
+	}
+	if err := e.setState(o, o.State, o.StateSetter); err != nil {
+		return err
+	}
+	for _, s := range o.Later {
+		if err := e.saveStep(o, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *encoder) saveStep(o *Object, s Step) error {
+	if err := e.appends(s.ListItems, false); err != nil {
+		return err
+	}
+	if err := e.setItems(s.DictItems, false); err != nil {
+		return err
+	}
+	if err := e.addItems(s.SetItems); err != nil {
+		return err
+	}
+	return e.setState(o, s.State, s.StateSetter)
+}
+
+// make writes the call that makes o.
+func (e *encoder) make(o *Object) error {
+	args := o.Args
+	if args == nil {
+		args = new(Tuple)
+	}
+	switch o.How {
+	case NewObj:
+		if e.protocol < 2 {
+			return e.call("copyreg", "__newobj__", append([]Value{o.Callable}, args.Items...)...)
+		}
+		return e.callWith(opNewObj, o.Callable, args)
+	case NewObjEx:
+		kwargs := o.Kwargs
+		if kwargs == nil {
+			kwargs = new(Dict)
+		}
+		if e.protocol < 4 {
+			return e.call("copyreg", "__newobj_ex__", o.Callable, args, kwargs)
+		}
+		return e.callWith(opNewObjEx, o.Callable, args, kwargs)
+	case Reduce:
+		return e.callWith(opReduce, o.Callable, args)
+	case Inst, Obj:
+		return e.instantiate(o, args.Items)
+	}
+	return e.fail("an Object made in no known way")
+}
+
+func (e *encoder) callWith(op byte, operands ...Value) error {
+	for _, v := range operands {
+		if err := e.save(v); err != nil {
+			return err
+		}
+	}
+	e.op(op)
+	return nil
+}
+
+// call writes a call of an import with arguments in a new tuple.
+func (e *encoder) call(module, name string, args ...Value) error {
+	return e.callWith(opReduce, Import{module, name}, &Tuple{Items: args})
+}
+
+// instantiate writes OBJ, or INST where Python 2 wrote it.
+func (e *encoder) instantiate(o *Object, args []Value) error {
+	class, named := o.Callable.(Import)
+	byName := named && o.How == Inst && e.protocol == 0
+	e.op(opMark)
+	if !byName {
+		if err := e.save(o.Callable); err != nil {
+			return err
+		}
+	}
+	for _, v := range args {
+		if err := e.save(v); err != nil {
+			return err
+		}
+	}
+	if !byName {
+		e.op(opObj)
+		return nil
+	}
+	e.op(opInst)
+	return e.importLines(class)
+}
+
+func (e *encoder) setState(o *Object, state, setter Value) error {
+	switch {
+	case state == nil:
+		return nil
+	case setter == nil:
+		return e.callWith(opBuild, state)
+	}
+	// The object stays on the stack under the call, whose result goes.
+	if err := e.callWith(opTuple2, setter, o, state); err != nil {
+		return err
+	}
+	e.op(opReduce)
+	e.op(opPop)
+	return nil
+}
+
+// bytesByCall writes bytes below protocol 3, as save_bytes does.
+func (e *encoder) bytesByCall(s string) error {
+	if s == "" {
+		return e.call("builtins", "bytes")
+	}
+	if err := e.saveImport(Import{"_codecs", "encode"}); err != nil {
+		return err
+	}
+	return e.pairAndReduce(func() error {
+		if err := e.freshStr(fromLatin1(s)); err != nil {
+			return err
+		}
+		return e.saveStr(latin1)
+	})
+}
+
+const latin1 = "latin1"
+
+// byteArrayByCall writes a bytearray below protocol 5, as save_bytearray does.
+func (e *encoder) byteArrayByCall(v *ByteArray) error {
+	if len(v.Data) == 0 {
+		return e.call("builtins", "bytearray")
+	}
+	if err := e.saveImport(Import{"builtins", "bytearray"}); err != nil {
+		return err
+	}
+	return e.tupleAndReduce(1, func() error { return e.freshBytes(string(v.Data)) })
+}
+
+// setByCall writes a set or frozenset below protocol 4, as save_set does.
+func (e *encoder) setByCall(name string, items []Value, key identity) error {
+	if err := e.saveImport(Import{"builtins", name}); err != nil {
+		return err
+	}
+	err := e.tupleAndReduce(1, func() error {
+		e.emptyList()
+		e.put()
+		return e.appends(items, true)
+	})
+	if err != nil {
+		return err
+	}
+	if i, ok := e.memo.lookup(key); ok {
+		e.op(opPop)
+		e.get(i)
+		return nil
+	}
+	e.memoize(key)
+	return nil
+}
+
+func (e *encoder) pairAndReduce(args func() error) error { return e.tupleAndReduce(2, args) }
+
+// tupleAndReduce writes a tuple of n values, which args writes and nothing
+// else can refer to, and REDUCE.
+func (e *encoder) tupleAndReduce(n int, args func() error) error {
+	if e.protocol < 2 {
+		e.op(opMark)
+	}
+	if err := args(); err != nil {
+		return err
+	}
+	if e.protocol < 2 {
+		e.op(opTuple)
+	} else {
+		e.op(opTuple1 + byte(n-1))
+	}
+	e.put()
+	e.op(opReduce)
+	return nil
+}
