@@ -10,6 +10,14 @@ import (
 	"testing"
 )
 
+// readToken reads the header of a request and returns the token in it.
+func readToken(r *bufio.Reader) (string, error) {
+	block, err := readNetstring(r, 1<<20)
+	_, rest, _ := strings.Cut(block, keepVariable+"\x00")
+	token, _, _ := strings.Cut(rest, "\x00")
+	return token, err
+}
+
 // keeper is a worker that answers as many requests on a connection as come, by
 // what say makes of the token, and counts its connections.
 func keeper(t *testing.T, say func(token string) string) (tr *Transport, connections *int) {
@@ -18,12 +26,10 @@ func keeper(t *testing.T, say func(token string) string) (tr *Transport, connect
 		*connections++
 		reader := bufio.NewReader(c)
 		for {
-			block, err := readNetstring(reader, 1<<20)
+			token, err := readToken(reader)
 			if err != nil {
 				return
 			}
-			_, rest, _ := strings.Cut(block, keepVariable+"\x00")
-			token, _, _ := strings.Cut(rest, "\x00")
 			if _, err := io.WriteString(c, say(token)); err != nil || !strings.Contains(say(token), keepHeader) {
 				return
 			}
@@ -90,12 +96,10 @@ func TestKeep(t *testing.T) {
 // TestKeepWithoutLength: a response that ends with its connection ends it.
 func TestKeepWithoutLength(t *testing.T) {
 	tr := worker(t, func(c *net.UnixConn) {
-		block, err := readNetstring(bufio.NewReader(c), 1<<20)
+		token, err := readToken(bufio.NewReader(c))
 		if err != nil {
 			t.Error(err)
 		}
-		_, rest, _ := strings.Cut(block, keepVariable+"\x00")
-		token, _, _ := strings.Cut(rest, "\x00")
 		fmt.Fprintf(c, "Status: 200 OK\r\nAlforja-Keep: %s\r\n\r\nok", token)
 	})
 	tr.Keep = true
@@ -111,12 +115,10 @@ func TestKeepWithoutLength(t *testing.T) {
 func TestKeptConnectionThatTheWorkerClosed(t *testing.T) {
 	closed := make(chan struct{})
 	tr := worker(t, func(c *net.UnixConn) {
-		block, err := readNetstring(bufio.NewReader(c), 1<<20)
+		token, err := readToken(bufio.NewReader(c))
 		if err != nil {
 			t.Error(err)
 		}
-		_, rest, _ := strings.Cut(block, keepVariable+"\x00")
-		token, _, _ := strings.Cut(rest, "\x00")
 		fmt.Fprintf(c, "Status: 200 OK\r\nAlforja-Keep: %s\r\nContent-Length: 2\r\n\r\nok", token)
 		c.Close()
 		closed <- struct{}{}
