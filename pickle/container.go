@@ -27,14 +27,16 @@ func (m *machine) tuple() error {
 	return m.pushTuple(items)
 }
 
-// shortTuple reads TUPLE1, TUPLE2 and TUPLE3.
-func (m *machine) shortTuple(n int) error {
-	if len(m.stack)-n < m.fence {
-		return m.underflow()
+// shortTuple returns the step that makes a tuple of the last n values.
+func shortTuple(n int) func(*machine) error {
+	return func(m *machine) error {
+		if len(m.stack)-n < m.fence {
+			return m.underflow()
+		}
+		items := m.stack[len(m.stack)-n:]
+		m.stack = m.stack[:len(m.stack)-n]
+		return m.pushTuple(items)
 	}
-	items := m.stack[len(m.stack)-n:]
-	m.stack = m.stack[:len(m.stack)-n]
-	return m.pushTuple(items)
 }
 
 func (m *machine) pushTuple(items []value) error {
@@ -206,7 +208,12 @@ func (m *machine) insert(o *object, items []value) error {
 	if len(items)%2 != 0 {
 		return m.fail("a key without a value")
 	}
-	for i := 0; i < len(items); i += 2 {
+	for i := 0; i+1 < len(items); i += 2 {
+		if key, v := items[i], items[i+1]; key.kind() == KindText && v.kind() < KindList {
+			o.weight = add(o.weight, add(key.weight(), 1))
+			m.noteKey(o, key)
+			continue
+		}
 		weight, depth, err := m.hash(items[i])
 		if err != nil {
 			return err

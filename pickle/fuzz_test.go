@@ -24,6 +24,7 @@ func FuzzVerify(f *testing.F) {
 		if !bytes.Equal(data, before) {
 			t.Fatal("data was changed")
 		}
+		checkSkim(t, data)
 		if err != nil {
 			var syntax *SyntaxError
 			var limit *LimitError

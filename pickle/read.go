@@ -56,13 +56,6 @@ func (m *machine) line() ([]byte, error) {
 
 // block reads a length of size bytes and then as many bytes as it says.
 func (m *machine) block(size int, signed bool) ([]byte, error) {
-	if size == 1 && m.pos < m.end {
-		n := int(m.data[m.pos])
-		if start := m.pos + 1; n <= m.end-start {
-			m.pos = start + n
-			return m.data[start:m.pos], nil
-		}
-	}
 	n, err := m.uint(size)
 	if err != nil {
 		return nil, err

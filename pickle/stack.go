@@ -89,6 +89,12 @@ func (m *machine) sinceMark() ([]value, error) {
 	return items, nil
 }
 
+func (m *machine) mark() error {
+	m.fence = len(m.stack)
+	m.marks = append(m.marks, m.fence)
+	return nil
+}
+
 func (m *machine) dropMark() {
 	m.marks = m.marks[:len(m.marks)-1]
 	m.fence = 0
@@ -148,7 +154,12 @@ func (m *machine) holdObject(v value) (weight uint32, depth uint16, unhashable b
 // depth, and whether any cannot be hashed.
 func (m *machine) holdAll(items []value) (weight uint32, depth uint16, unhashable bool) {
 	for _, v := range items {
-		w, d, u := m.hold(v)
+		if v.kind() < KindList {
+			weight = add(weight, v.weight())
+			unhashable = unhashable || v.flags()&flagUnhashable != 0
+			continue
+		}
+		w, d, u := m.holdObject(v)
 		weight = add(weight, w)
 		depth = max(depth, d)
 		unhashable = unhashable || u

@@ -7,14 +7,13 @@ import (
 	"unicode/utf8"
 )
 
-// scalar pushes a value of kind from size bytes.
-func (m *machine) scalar(kind Kind, size int) error {
-	if m.end-m.pos < size {
-		return m.need(uint64(size))
+// scalar returns the step that pushes a value of kind from size bytes.
+func scalar(kind Kind, size uint64) func(*machine) error {
+	return func(m *machine) error {
+		_, err := m.take(size)
+		m.push(newValue(kind, 1))
+		return err
 	}
-	m.pos += size
-	m.push(newValue(kind, 1))
-	return nil
 }
 
 // counted returns the step that pushes a value of kind from bytes after a
@@ -53,16 +52,19 @@ func (m *machine) text(v value) (b []byte, ok bool) {
 	return m.data[v.a():v.b()], true
 }
 
-func (m *machine) unicode(size int) error {
-	b, err := m.block(size, false)
-	if err != nil {
-		return err
+// countedText returns the step that pushes text after a length of size bytes.
+func countedText(size int) func(*machine) error {
+	return func(m *machine) error {
+		b, err := m.block(size, false)
+		if err != nil {
+			return err
+		}
+		if !isASCII(b) && !utf8.Valid(b) && !validSurrogates(b) {
+			return m.fail("not UTF-8")
+		}
+		m.pushText(b, 0, 0)
+		return nil
 	}
-	if !isASCII(b) && !utf8.Valid(b) && !validSurrogates(b) {
-		return m.fail("not UTF-8")
-	}
-	m.pushText(b, 0, 0)
-	return nil
 }
 
 // validSurrogates is utf8.Valid but that it lets lone surrogates through, as

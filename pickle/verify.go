@@ -73,66 +73,47 @@ func (m *machine) release() {
 	machines.Put(m)
 }
 
-// run carries out opcodes until STOP. Those that make up most of a pickle are
-// spelled out here, the others are in steps: a call for each costs more than
-// what it does.
+// run carries out opcodes until STOP.
 func (m *machine) run() error {
 	for {
-		if m.pos >= m.end {
-			if m.end == len(m.data) {
-				m.op = m.pos
-				return m.cutShort()
-			}
-			m.end, m.framed = len(m.data), false
-		}
-		m.op = m.pos
-		m.pos++
-		var err error
-		switch op := m.data[m.op]; op {
-		case opStop:
-			return m.stop()
-		case opMark:
-			m.fence = len(m.stack)
-			m.marks = append(m.marks, m.fence)
-		case opMemoize:
-			err = m.memoize()
-		case opShortBinUnicode:
-			err = m.unicode(1)
-		case opBinUnicode:
-			err = m.unicode(4)
-		case opBinInt1:
-			err = m.scalar(KindInt, 1)
-		case opBinInt2:
-			err = m.scalar(KindInt, 2)
-		case opBinInt:
-			err = m.scalar(KindInt, 4)
-		case opBinFloat:
-			err = m.scalar(KindFloat, 8)
-		case opNone:
-			m.push(newValue(KindNone, 1))
-		case opNewTrue, opNewFalse:
-			m.push(newValue(KindBool, 1))
-		case opBinGet:
-			err = m.binGet()
-		case opBinPut:
-			err = m.binPut()
-		case opTuple2:
-			err = m.shortTuple(2)
-		default:
-			step := steps[op]
-			if step == nil {
-				return m.fail("no such opcode")
-			}
-			err = step(m)
-		}
-		if err != nil {
+		m.skim()
+		if done, err := m.step(); done || err != nil {
 			return err
 		}
 	}
 }
 
-// steps holds what the opcodes do that run leaves to it.
+// step carries out one opcode; done is true after STOP.
+func (m *machine) step() (done bool, err error) {
+	if m.pos >= m.end {
+		if m.end == len(m.data) {
+			m.op = m.pos
+			return false, m.cutShort()
+		}
+		m.end, m.framed = len(m.data), false
+	}
+	m.op = m.pos
+	m.pos++
+	op := m.data[m.op]
+	if op == opStop {
+		return true, m.stop()
+	}
+	carryOut := steps[op]
+	if carryOut == nil {
+		return false, m.fail("no such opcode")
+	}
+	return false, carryOut(m)
+}
+
+// steps holds what the opcodes do.
 var steps = [256]func(*machine) error{
+	opMark: (*machine).mark, opMemoize: (*machine).memoize, opBinGet: (*machine).binGet, opBinPut: (*machine).binPut,
+	opNone: scalar(KindNone, 0), opNewTrue: scalar(KindBool, 0), opNewFalse: scalar(KindBool, 0),
+	opBinInt: scalar(KindInt, 4), opBinInt1: scalar(KindInt, 1), opBinInt2: scalar(KindInt, 2),
+	opBinFloat:        scalar(KindFloat, 8),
+	opShortBinUnicode: countedText(1), opBinUnicode: countedText(4), opBinUnicode8: countedText(8),
+	opTuple1: shortTuple(1), opTuple2: shortTuple(2), opTuple3: shortTuple(3),
+
 	opProto: (*machine).proto, opFrame: (*machine).frame,
 
 	opPop: (*machine).popOp, opPopMark: (*machine).popMark, opDup: (*machine).dup,
@@ -144,13 +125,10 @@ var steps = [256]func(*machine) error{
 
 	opString: (*machine).textString, opUnicode: (*machine).textUnicode,
 	opShortBinString: (*machine).shortBinString, opBinString: (*machine).binString,
-	opBinUnicode8:   func(m *machine) error { return m.unicode(8) },
 	opShortBinBytes: counted(KindBytes, 1, false), opBinBytes: counted(KindBytes, 4, false),
 	opBinBytes8: counted(KindBytes, 8, false), opByteArray8: counted(KindByteArray, 8, false),
 
 	opEmptyTuple: (*machine).emptyTuple, opTuple: (*machine).tuple,
-	opTuple1:    func(m *machine) error { return m.shortTuple(1) },
-	opTuple3:    func(m *machine) error { return m.shortTuple(3) },
 	opEmptyList: container(KindList), opEmptyDict: container(KindDict), opEmptySet: container(KindSet),
 	opList: (*machine).list, opDict: (*machine).dict, opFrozenSet: (*machine).frozenSet,
 	opAppend: (*machine).appendItem, opAppends: (*machine).appends, opAddItems: (*machine).addItems,

@@ -1,0 +1,114 @@
+package pickle
+
+import "encoding/binary"
+
+// skim carries out the opcodes that make up most of a pickle: those that push
+// a number, text, an empty container or a memo entry, with the MEMOIZE after
+// it, and MARK. It keeps what it needs in registers and looks at tables rather
+// than branch by opcode, because branches that the processor cannot foresee are
+// what a pickle costs. It stops before the first opcode that it does not
+// know, or that is not plainly right: the step of that one decides, and says
+// what is wrong.
+func (m *machine) skim() {
+	data, pos := m.data[:m.end], m.pos
+	stack, memo := m.stack, m.memo
+	objects, most := len(m.objects), m.limits.MaxMemo
+	if len(memo) != m.memoLen {
+		most = 0 // MEMOIZE would not write at the end
+	}
+scan:
+	for len(data)-pos > skimAhead {
+		op := data[pos]
+		switch skims[op] {
+		case skimScalar:
+			pos += int(scalarSizes[op])
+			stack = append(stack, skimValues[op])
+			continue
+		case skimText:
+			start, end := pos+2, pos+2+int(data[pos+1])
+			if len(data)-end < 8 || !isShortASCII(data, start, end) {
+				break scan
+			}
+			pos = end
+			stack = append(stack, newValue(KindText, bytesWeight(end-start)).withRef(uint32(start), uint32(end)))
+		case skimContainer:
+			pos++
+			stack = append(stack, skimValues[op].withRef(uint32(len(m.objects)), 0))
+			m.objects = append(m.objects, object{use: -1, weight: 1, depth: 1})
+		case skimGet:
+			i := int(data[pos+1])
+			if i >= len(memo) || memo[i].kind() == 0 {
+				break scan
+			}
+			pos += 2
+			stack = append(stack, memo[i])
+			continue
+		case skimMark:
+			pos++
+			m.fence = len(stack)
+			m.marks = append(m.marks, m.fence)
+			continue
+		case skimMemoize:
+			if len(stack) <= m.fence || len(memo) >= most {
+				break scan
+			}
+		default:
+			break scan
+		}
+		if data[pos] == opMemoize && len(memo) < most {
+			pos++
+			memo = append(memo, stack[len(stack)-1])
+		}
+	}
+	if most > 0 {
+		m.memoLen = len(memo)
+	}
+	if len(m.objects) > objects {
+		m.report.Depth = max(m.report.Depth, 1)
+	}
+	m.pos, m.stack, m.memo = pos, stack, memo
+}
+
+// skimAhead is how many bytes follow the opcode at least, so that skim need
+// not ask: the operand of BINFLOAT.
+const skimAhead = 8
+
+// isShortASCII is isASCII of data[start:end], eight bytes at a time: eight
+// more must follow.
+func isShortASCII(data []byte, start, end int) bool {
+	const high = 0x8080808080808080
+	for ; end-start >= 8; start += 8 {
+		if binary.LittleEndian.Uint64(data[start:])&high != 0 {
+			return false
+		}
+	}
+	return binary.LittleEndian.Uint64(data[start:])&(1<<(uint(end-start)*8)-1)&high == 0
+}
+
+// The opcodes that skim knows, by what it does.
+const (
+	skimScalar = 1 + iota
+	skimText
+	skimContainer
+	skimGet
+	skimMark
+	skimMemoize
+)
+
+var skims = [256]uint8{
+	opNone: skimScalar, opNewTrue: skimScalar, opNewFalse: skimScalar,
+	opBinInt1: skimScalar, opBinInt2: skimScalar, opBinInt: skimScalar, opBinFloat: skimScalar,
+	opShortBinUnicode: skimText, opEmptyList: skimContainer, opEmptyDict: skimContainer,
+	opBinGet: skimGet, opMark: skimMark, opMemoize: skimMemoize,
+}
+
+// scalarSizes holds lengths in bytes, opcode included.
+var scalarSizes = [256]uint8{
+	opNone: 1, opNewTrue: 1, opNewFalse: 1, opBinInt1: 2, opBinInt2: 3, opBinInt: 5, opBinFloat: 9,
+}
+
+var skimValues = [256]value{
+	opNone: newValue(KindNone, 1), opNewTrue: newValue(KindBool, 1), opNewFalse: newValue(KindBool, 1),
+	opBinInt1: newValue(KindInt, 1), opBinInt2: newValue(KindInt, 1), opBinInt: newValue(KindInt, 1),
+	opBinFloat: newValue(KindFloat, 1), opEmptyList: newValue(KindList, 0), opEmptyDict: newValue(KindDict, 0),
+}
