@@ -98,7 +98,7 @@ func (a sessionsAPI) change(w http.ResponseWriter, r *http.Request, do func(cont
 
 func (a sessionsAPI) list(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	for info, err := range a.Store.All(r.Context()) {
+	for info, err := range a.Store.All(r.Context(), "") {
 		if err != nil {
 			a.Logger.Error("listing sessions", "err", err)
 			panic(http.ErrAbortHandler) // a list that is cut must look cut

@@ -29,6 +29,10 @@ var (
 	// ErrTooLarge is returned when a state is longer than MaxStateBytes.
 	ErrTooLarge = errors.New("session state too large")
 
+	// ErrInvalidCursor is returned by All for what can be no Info.Cursor of
+	// the store.
+	ErrInvalidCursor = errors.New("invalid cursor")
+
 	// ErrBusy is returned when the wait for a lock has ended before the lock
 	// was free: another request, or another process, holds the session.
 	ErrBusy = errors.New("session is busy")
@@ -44,9 +48,9 @@ var (
 type Store interface {
 	// Load returns the state of a session. A state that another process is
 	// visibly in the middle of writing is waited for, briefly and bounded;
-	// after that Load returns what is there, which may be empty or cut: the
-	// caller verifies it, and sets aside what does not pass. The slice
-	// belongs to the caller.
+	// after that Load returns ErrBusy, or what is there if nobody seems to be
+	// at it any more. That may be empty or cut: the caller verifies it, and
+	// sets aside what does not pass. The slice belongs to the caller.
 	Load(ctx context.Context, id string) (state []byte, found bool, err error)
 
 	// Create stores a session that does not exist yet, or returns ErrExists.
@@ -77,14 +81,18 @@ type Store interface {
 	// unlock is called once and does not fail.
 	Lock(ctx context.Context, id string) (unlock func(), err error)
 
-	// All lists the sessions in no particular order, without holding them all
-	// in memory. Sessions that come or go meanwhile may be seen or not. An
-	// error ends the sequence.
-	All(ctx context.Context) iter.Seq2[Info, error]
+	// All lists the sessions in an order of the store's own, without holding
+	// them all in memory. after is "" for the whole list, or the Cursor of the
+	// last session seen, even by another process: the list goes on behind it,
+	// also when that session is gone. Sessions that come or go meanwhile may
+	// be seen or not. An error ends the sequence.
+	All(ctx context.Context, after string) iter.Seq2[Info, error]
 
 	// DeleteIdle deletes the sessions that have not been modified for longer
 	// than idle, as session3's delete_old_sessions does, but for those whose
-	// lock is held, and says how many it deleted and how many remain.
+	// lock is held, and says how many it deleted and how many remain. Never
+	// does it delete one that was saved or touched within idle before that.
+	// When it ends early, calling it again goes on with what is left.
 	DeleteIdle(ctx context.Context, idle time.Duration) (deleted, remaining int, err error)
 
 	// Close releases what the store holds. Sessions stay.
@@ -96,4 +104,5 @@ type Info struct {
 	ID       string
 	Size     int64     // length of the state in bytes
 	Modified time.Time // when it was last written or touched
+	Cursor   string    // its place in the list of Store.All
 }

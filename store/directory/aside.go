@@ -14,7 +14,8 @@ import (
 // directory, named ID.HASH with the first 12 hexadecimal digits of the
 // content's SHA-256. Content that is kept there already, and what would exceed
 // Options.CorruptFiles or CorruptBytes, is deleted, and that is logged. A cut file that changed
-// within Options.Patience stays where it is, and done is false.
+// within Options.Patience, or any that a process has open for writing, stays
+// where it is, and done is false.
 func (s *Store) SetAside(ctx context.Context, id string, state []byte) (done bool, err error) {
 	if err := s.check(ctx, "set aside", id, nil); err != nil {
 		return false, err
@@ -24,7 +25,10 @@ func (s *Store) SetAside(ctx context.Context, id string, state []byte) (done boo
 		if f == nil {
 			return err
 		}
-		defer f.close()
+		defer d.close(f)
+		if err := d.rights.admit(&f.stat); err != nil {
+			return err
+		}
 		if f.stat.Size != int64(len(state)) {
 			return nil
 		}
@@ -32,16 +36,16 @@ func (s *Store) SetAside(ctx context.Context, id string, state []byte) (done boo
 		if err != nil || !bytes.Equal(now, state) {
 			return err
 		}
-		if !whole(state, &f.stat) && s.fresh(&f.stat) {
-			return nil
+		if s.writing(f, state) != written || f.openForWriting() {
+			return nil // else what is written next would be lost with the file
 		}
-		done, err = s.moveAside(d, id, state)
+		done, err = s.moveAside(d, f.dir, id, state)
 		return err
 	})
 	return done, err
 }
 
-func (s *Store) moveAside(d *dirs, id string, state []byte) (done bool, err error) {
+func (s *Store) moveAside(d *dirs, dir int, id string, state []byte) (done bool, err error) {
 	sum := sha256.Sum256(state)
 	hash := hex.EncodeToString(sum[:6])
 	log := s.opts.Logger.With("directory", s.path, "session", short(id), "bytes", len(state), "sha256", hash)
@@ -52,7 +56,7 @@ func (s *Store) moveAside(d *dirs, id string, state []byte) (done bool, err erro
 	}
 	if room == roomFree {
 		name := id + "." + hash
-		err := unix.Renameat2(d.sessions, id, d.corrupt, name, unix.RENAME_NOREPLACE)
+		err := unix.Renameat2(dir, id, d.corrupt, name, unix.RENAME_NOREPLACE)
 		if err == nil {
 			return true, nil
 		}
@@ -61,7 +65,7 @@ func (s *Store) moveAside(d *dirs, id string, state []byte) (done bool, err erro
 		}
 		room = roomSame
 	}
-	if done, err = unlink(d.sessions, id); done && room == roomSame {
+	if done, err = unlink(dir, id); done && room == roomSame {
 		log.Warn("session deleted: its state cannot be used, and the same is set aside already")
 	} else if done {
 		log.Warn("session deleted: its state cannot be used, and no more are set aside: empty corrupt/")
@@ -80,7 +84,7 @@ const (
 // roomAside looks whether a state may be added to corrupt/.
 func (s *Store) roomAside(d *dirs, hash string, size int64) (room, error) {
 	files, total, same := 0, int64(0), false
-	err := readNames(d.corrupt, func(name string) error {
+	err := readDir(d.corrupt, 0, func(name string, _ int64) error {
 		var st unix.Stat_t
 		if err := fstatat(d.corrupt, name, &st); err != nil {
 			return nil // taken away by the operator just now

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"errors"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,6 +19,9 @@ import (
 
 // openDirect opens and locks the file of a session, as open does, or returns nil.
 func (s *Store) openDirect(id string, flags, how int) *file {
+	if s.opts.FanOut {
+		return nil // its directories are to be gone through one by one
+	}
 	var leave func()
 	if how == unix.LOCK_EX {
 		var free bool
@@ -36,7 +40,7 @@ func (s *Store) openDirect(id string, flags, how int) *file {
 	f := &file{fd: fd, leave: leave}
 	var once backoff // without a wait
 	current, err := f.lock(context.Background(), unix.AT_FDCWD, path, how, &once)
-	if err != nil || !current || f.stat.Mode&unix.S_IFMT != unix.S_IFREG {
+	if err != nil || !current || f.stat.Mode&unix.S_IFMT != unix.S_IFREG || s.rights.Load().admit(&f.stat) != nil {
 		f.close()
 		return nil
 	}
@@ -56,21 +60,26 @@ func (s *Store) loadDirect(id string) (state []byte, done bool) {
 	return state, err == nil && whole(state, &f.stat)
 }
 
-// updateDirect writes a state in place.
-func (s *Store) updateDirect(id string, state []byte) (done bool) {
+// updateDirect writes a state in place. An error is one after which the
+// general way must not be tried.
+func (s *Store) updateDirect(id string, state []byte) (done bool, err error) {
 	if !s.mayFitInPlace(len(state)) {
-		return false
+		return false, nil
 	}
-	f := s.openDirect(id, unix.O_WRONLY, unix.LOCK_EX)
+	f := s.openDirect(id, unix.O_RDWR, unix.LOCK_EX)
 	if f == nil {
-		return false
+		return false, nil
 	}
 	defer f.close()
 	if !s.fitsInPlace(&f.stat, len(state)) {
-		return false
+		return false, nil
 	}
-	done, err := f.overwrite(state)
-	return done && err == nil
+	if err := f.overwrite(state); errors.Is(err, ErrTorn) {
+		return false, err
+	} else if err != nil {
+		return false, nil
+	}
+	return true, nil
 }
 
 func (s *Store) touchDirect(id string) (done bool) {
@@ -79,5 +88,5 @@ func (s *Store) touchDirect(id string) (done bool) {
 		return false
 	}
 	defer f.close()
-	return touch(unix.AT_FDCWD, s.sessionPath(id)) == nil
+	return futimens(f.fd) == nil
 }

@@ -8,7 +8,8 @@
 // is bounded; an empty or damaged file locks nobody out; and a session's name
 // leads to a regular file in the directory or to nothing at all: symbolic
 // links, FIFOs, devices and directories under such a name are left alone and
-// count as no session, which is logged once.
+// count as no session, which is logged once. Files of foreign users, and files
+// with a second name elsewhere, are refused with an error.
 //
 // Beside the session directory PATH there is the state directory, PATH.alforja
 // by default:
@@ -16,104 +17,37 @@
 //	lock       byte-range locks, one byte pair a session (Store.Lock)
 //	tmp/       states on their way; none of them outlives a save, but for crashes
 //	corrupt/   what SetAside took out: ID.<start of the content's SHA-256>
+//	fanout     a mark that there may be sessions in the layout of Options.FanOut
 //
 // It is not inside PATH because session3's delete_old_sessions tries to unlink
 // whatever it finds there.
+//
+// docs/store.md has the format, the locks and the promises in full.
 package directory
 
 import (
+	"fmt"
 	"io/fs"
-	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"alforja/store"
 )
 
-// Durability says what a saved session outlives.
-type Durability string
-
-const (
-	// DurabilityProcess: a crash of any process, at any point. After a power
-	// failure a session may be as it was some seconds earlier, or damaged.
-	DurabilityProcess Durability = "process"
-
-	// DurabilityPower: a power failure too. Each save waits for the disk.
-	DurabilityPower Durability = "power"
-)
-
-// Options of Open. The zero value is good.
-type Options struct {
-	// Create makes the session directory, mode 0700, if it is missing when
-	// the store is opened. Default: a missing directory is an error.
-	Create bool
-
-	// Durability of what is saved. Default: DurabilityProcess.
-	Durability Durability
-
-	// Patience is how long after its last change an empty or cut file may be
-	// one that a Python process has truncated and is about to write. Load
-	// waits for it that long. Default: 500 ms; busy writers were seen to take
-	// over 250 ms.
-	Patience time.Duration
-
-	// LockWait bounds the wait for the flock of one session file, which
-	// other processes hold while they read or write it. After that an
-	// operation returns store.ErrBusy. Default: 2 s.
-	LockWait time.Duration
-
-	// StateDir is the state directory. It must be on the same mount as the
-	// session directory, and gateways that share sessions share it too.
-	// It is made, mode 0700, if it is missing. Default: the session
-	// directory's path, symbolic links resolved, with ".alforja" appended.
-	StateDir string
-
-	// CorruptFiles bounds the number of files that SetAside keeps; what
-	// comes after that is deleted and logged. Default: 1000.
-	CorruptFiles int
-
-	// CorruptBytes bounds their size together, in bytes. Default: 64 MiB.
-	CorruptBytes int64
-
-	// Logger gets what an operator should look into. Default: slog.Default().
-	Logger *slog.Logger
-}
-
-func (o Options) withDefaults() Options {
-	if o.Durability == "" {
-		o.Durability = DurabilityProcess
-	}
-	if o.Patience == 0 {
-		o.Patience = 500 * time.Millisecond
-	}
-	if o.LockWait == 0 {
-		o.LockWait = 2 * time.Second
-	}
-	if o.CorruptFiles == 0 {
-		o.CorruptFiles = 1000
-	}
-	if o.CorruptBytes == 0 {
-		o.CorruptBytes = 64 << 20
-	}
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
-	return o
-}
-
 // A Store is a store.Store on a directory. Errors of the file system come as
 // *Error.
 type Store struct {
 	path    string // absolute
 	opts    Options
-	locks   store.KeyedMutex // of Lock
-	writers store.KeyedMutex // of one file's writers, for the time of a system call or some
-	odd     firstTimes       // ids whose name is not a regular file, logged
+	asked   rights                 // by the options
+	rights  atomic.Pointer[rights] // those and what the directory said when it was opened
+	traffic atomic.Int64           // calls of the methods that requests make
+	locks   store.KeyedMutex       // of Lock
+	writers store.KeyedMutex       // of one file's writers, for the time of a system call or some
+	odd     firstTimes             // ids whose name is not a regular file, logged
 
 	closed atomic.Bool
 
@@ -127,28 +61,68 @@ var _ store.Store = (*Store)(nil)
 // directory to exist, but for Options.Create. Open fails when the file system
 // lacks something that the store's promises rest on.
 func Open(path string, opts Options) (*Store, error) {
-	switch opts.Durability {
-	case "", DurabilityProcess, DurabilityPower:
-	default:
-		return nil, &Error{Op: "open", Path: path, Err: unix.EINVAL,
-			Hint: `durability is "process" or "power", not "` + string(opts.Durability) + `"`}
+	s, err := newStore(path, opts)
+	if err != nil {
+		return nil, fail("open", path, "", err)
+	}
+	return s, nil
+}
+
+func newStore(path string, opts Options) (*Store, error) {
+	opts = opts.withDefaults()
+	if wrong := opts.check(); wrong != "" {
+		return nil, &Error{Op: "open", Path: path, Hint: wrong, Err: unix.EINVAL}
+	}
+	asked, err := opts.rights()
+	if err != nil {
+		return nil, err
+	}
+	if err := checkFileSize(); err != nil {
+		return nil, err
 	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
-		return nil, &Error{Op: "open", Path: path, Err: err}
+		return nil, err
 	}
+	s := &Store{path: abs, opts: opts, asked: asked}
 	if opts.Create {
-		if err := mkdirPrivate(abs); err != nil {
-			return nil, fail("open", abs, "", err)
+		if err := s.makeSessions(); err != nil {
+			return nil, err
 		}
 	}
-	s := &Store{path: abs, opts: opts.withDefaults()}
 	d, err := s.acquire()
 	if err != nil {
-		return nil, fail("open", abs, "", err)
+		return nil, err
 	}
 	s.release(d)
 	return s, nil
+}
+
+// makeSessions makes the session directory if it is missing.
+func (s *Store) makeSessions() error {
+	made, err := s.asked.makeDir(unix.AT_FDCWD, s.path)
+	if err != nil || !made || s.opts.Durability != DurabilityPower {
+		return err
+	}
+	// Else a power failure could take the directory away, with all that is in it.
+	parent, err := openat(unix.AT_FDCWD, filepath.Dir(s.path), dirFlags&^unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(parent)
+	return s.sync(parent)
+}
+
+// checkFileSize refuses a limit (ulimit -f) that could stop a write half-way.
+func checkFileSize() error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err != nil {
+		return err
+	}
+	if limit.Cur < store.MaxStateBytes {
+		return fmt.Errorf("%w: %d bytes", errFileSize, limit.Cur)
+	}
+	return nil
 }
 
 // Close closes the directory. Operations under way and locks held end as
@@ -198,11 +172,12 @@ func (s *Store) acquire() (*dirs, error) {
 		return nil, directoryError(statErr)
 	}
 	if s.dirs == nil || s.dirs.dev != st.Dev || s.dirs.ino != st.Ino {
-		d, err := openDirs(s.path, s.opts.StateDir)
+		d, err := openDirs(s.path, s.opts, s.asked)
 		if err != nil {
 			return nil, err
 		}
 		s.replaceLocked(d)
+		s.rights.Store(&d.rights)
 	}
 	s.dirs.refs++
 	return s.dirs, nil
@@ -228,15 +203,4 @@ func (s *Store) replaceLocked(d *dirs) {
 		s.dirs.unref()
 	}
 	s.dirs = d
-}
-
-func mkdirPrivate(path string) error {
-	err := os.Mkdir(path, 0o700)
-	if os.IsExist(err) {
-		return nil
-	}
-	if err == nil {
-		err = os.Chmod(path, 0o700) // whatever the umask took away
-	}
-	return err
 }

@@ -20,7 +20,10 @@ const leftoverAge = 10 * time.Minute
 // it belongs to counts the references under its mutex; the last one closes it.
 type dirs struct {
 	dev, ino uint64 // of the session directory
+	rights   rights
+	layout   layout
 	sessions int
+	state    int
 	tmp      int
 	corrupt  int
 	lock     int
@@ -29,18 +32,21 @@ type dirs struct {
 	refs     int
 }
 
+// dirFlags go with every opening of a directory, but for the session
+// directory's path, which may lead over a symbolic link.
+const dirFlags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW
+
 // openDirs opens the session directory at path and makes, opens and
 // tries out its state directory.
-func openDirs(path, state string) (_ *dirs, err error) {
-	d := &dirs{sessions: -1, tmp: -1, corrupt: -1, lock: -1, refs: 1}
+func openDirs(path string, opts Options, asked rights) (_ *dirs, err error) {
+	d := &dirs{sessions: -1, state: -1, tmp: -1, corrupt: -1, lock: -1, refs: 1}
 	d.released.start = time.Now()
 	defer func() {
 		if err != nil {
 			d.unref()
 		}
 	}()
-	const dirFlags = unix.O_RDONLY | unix.O_DIRECTORY
-	if d.sessions, err = openat(unix.AT_FDCWD, path, dirFlags, 0); err != nil {
+	if d.sessions, err = openat(unix.AT_FDCWD, path, dirFlags&^unix.O_NOFOLLOW, 0); err != nil {
 		return nil, directoryError(err)
 	}
 	var st unix.Stat_t
@@ -48,7 +54,15 @@ func openDirs(path, state string) (_ *dirs, err error) {
 		return nil, err
 	}
 	d.dev, d.ino = st.Dev, st.Ino
+	d.rights = asked.on(&st)
+	if st.Mode&0o002 != 0 {
+		return nil, errWorldWritable
+	}
+	if err := unix.Faccessat(d.sessions, ".", unix.R_OK|unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
+		return nil, err
+	}
 
+	state := opts.StateDir
 	if state == "" {
 		// Gateways that come by different links must meet at the same locks.
 		if path, err = filepath.EvalSymlinks(path); err != nil {
@@ -56,22 +70,21 @@ func openDirs(path, state string) (_ *dirs, err error) {
 		}
 		state = path + ".alforja"
 	}
-	if err := d.openState(state); err != nil {
+	if err := d.openState(state, opts.FanOut); err != nil {
 		return nil, stateError(state, err)
 	}
 	return d, nil
 }
 
-func (d *dirs) openState(path string) error {
-	if err := mkdirPrivate(path); err != nil {
+func (d *dirs) openState(path string, fanOut bool) error {
+	if _, err := d.rights.makeDir(unix.AT_FDCWD, path); err != nil {
 		return err
 	}
-	const dirFlags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW
 	top, err := openat(unix.AT_FDCWD, path, dirFlags, 0)
 	if err != nil {
 		return err
 	}
-	defer unix.Close(top)
+	d.state = top
 	var st unix.Stat_t
 	if err := fstat(top, &st); err != nil {
 		return err
@@ -80,21 +93,46 @@ func (d *dirs) openState(path string) error {
 		return errWorldWritable
 	}
 	for name, fd := range map[string]*int{"tmp": &d.tmp, "corrupt": &d.corrupt} {
-		if err := unix.Mkdirat(top, name, 0o700); err != nil && err != unix.EEXIST {
+		if _, err := d.rights.makeDir(top, name); err != nil {
 			return err
 		}
 		if *fd, err = openat(top, name, dirFlags, 0); err != nil {
 			return err
 		}
 	}
-	if d.lock, err = openat(top, "lock", unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW, 0o600); err != nil {
+	if d.lock, err = d.openLock(); err != nil {
 		return err
 	}
 	d.ranges.fd = d.lock
+	if d.layout, err = openLayout(top, fanOut); err != nil {
+		return err
+	}
 	if err := d.tryOut(); err != nil {
 		return err
 	}
 	return d.sweep()
+}
+
+// openLock opens the lock file, and makes it if it is missing.
+func (d *dirs) openLock() (fd int, err error) {
+	const flags = unix.O_RDWR | unix.O_NOFOLLOW
+	for {
+		if fd, err = openat(d.state, "lock", flags, 0); err != unix.ENOENT {
+			return fd, err
+		}
+		fd, err = openat(d.state, "lock", flags|unix.O_CREAT|unix.O_EXCL, 0o600)
+		if err == unix.EEXIST { // made by another gateway just now
+			continue
+		}
+		if err != nil {
+			return -1, err
+		}
+		if err := d.rights.give(fd, d.rights.mode); err != nil {
+			unix.Close(fd)
+			return -1, err
+		}
+		return fd, nil
+	}
 }
 
 var (
@@ -102,6 +140,7 @@ var (
 	errNoExchange    = errors.New("the file system cannot exchange two files atomically (renameat2)")
 	errNoLocks       = errors.New("the file system has no working locks")
 	errOtherMount    = errors.New("it is not on the same mount as the session directory")
+	errFileSize      = errors.New("this process may not write files as large as a session may be")
 )
 
 // tryOut finds out at once, and not at the first session, whether the file
@@ -110,12 +149,15 @@ var (
 func (d *dirs) tryOut() error {
 	var names [2]string
 	for i := range names {
-		fd, name, err := d.createTemp(0o600)
+		fd, name, err := d.createTemp()
 		if err != nil {
 			return err
 		}
 		defer unix.Close(fd)
 		defer unix.Unlinkat(d.tmp, name, 0)
+		if err := d.rights.give(fd, d.rights.mode); err != nil {
+			return err
+		}
 		names[i] = name
 		if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 			return fmt.Errorf("%w: flock: %w", errNoLocks, err)
@@ -145,7 +187,7 @@ func (d *dirs) tryOut() error {
 
 // sweep removes what crashes have left in tmp.
 func (d *dirs) sweep() error {
-	return readNames(d.tmp, func(name string) error {
+	return readDir(d.tmp, 0, func(name string, _ int64) error {
 		var st unix.Stat_t
 		if err := fstatat(d.tmp, name, &st); err != nil {
 			return nil // another gateway's, gone by now
@@ -158,18 +200,11 @@ func (d *dirs) sweep() error {
 }
 
 // createTemp makes an empty file in tmp, open for writing.
-func (d *dirs) createTemp(mode uint32) (fd int, name string, err error) {
+func (d *dirs) createTemp() (fd int, name string, err error) {
 	name = store.NewID()
 	fd, err = openat(d.tmp, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
 	if err == unix.ENOENT {
 		return -1, "", errGone // only a removed directory cannot have a new file
-	}
-	if err != nil {
-		return -1, "", err
-	}
-	if err = retry(func() error { return unix.Fchmod(fd, mode) }); err != nil { // past the umask
-		unix.Close(fd)
-		unix.Unlinkat(d.tmp, name, 0)
 	}
 	return fd, name, err
 }
@@ -178,7 +213,7 @@ func (d *dirs) unref() {
 	if d.refs--; d.refs > 0 {
 		return
 	}
-	for _, fd := range []int{d.sessions, d.tmp, d.corrupt, d.lock} {
+	for _, fd := range []int{d.sessions, d.state, d.tmp, d.corrupt, d.lock} {
 		if fd >= 0 {
 			unix.Close(fd)
 		}
@@ -194,8 +229,7 @@ func stateError(path string, err error) error {
 			" is itself a mount point, keep the sessions in a folder inside it"
 	case errors.Is(err, errNoExchange), errors.Is(err, errNoLocks):
 		hint = "keep the sessions on a local file system such as ext4, xfs, btrfs or tmpfs"
-	case errors.Is(err, errWorldWritable):
-		hint = "remove it, or take that permission away"
+	case errors.Is(err, errGive):
 	case errors.Is(err, os.ErrPermission):
 		hint = "name a state directory that this user may write to, on the same mount," +
 			" or make this one by hand and give it to this user"

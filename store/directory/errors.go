@@ -3,6 +3,7 @@ package directory
 import (
 	"errors"
 	"io/fs"
+	"os/user"
 	"strings"
 	"sync"
 
@@ -37,6 +38,11 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// ErrTorn is wrapped by what Update returns when the file system took a part of
+// a state that was to be written in place and then failed: the old state is
+// lost. Local file systems do not do this.
+var ErrTorn = errors.New("the session's file is torn: a write stopped half-way")
+
 // errGone says that a directory that the store has open was removed.
 var errGone = errors.New("directory was removed")
 
@@ -49,7 +55,7 @@ func isGone(err error) bool {
 func fail(op, path, id string, err error) error {
 	var typed *Error
 	switch {
-	case err == nil, err == store.ErrExists, err == store.ErrTooLarge, err == fs.ErrClosed, errors.As(err, &typed):
+	case err == nil, err == store.ErrExists, err == store.ErrTooLarge, err == store.ErrInvalidCursor, err == fs.ErrClosed, errors.As(err, &typed):
 		return err
 	}
 	return &Error{Op: op, Path: path, ID: short(id), Hint: hintFor(err), Err: err}
@@ -64,9 +70,23 @@ func (e directoryFault) Unwrap() error { return e.err }
 
 func hintFor(err error) string {
 	var whole directoryFault
+	var noUser user.UnknownUserError
+	var noGroup user.UnknownGroupError
 	switch {
 	case errors.As(err, &whole) && errors.Is(err, fs.ErrNotExist):
 		return "the session directory is missing: make it or mount it; there is no need to restart"
+	case errors.As(err, &noUser), errors.As(err, &noGroup):
+		return "give a name that this system knows, or a number"
+	case errors.Is(err, errGive):
+		return "only root gives files to another owner, and a user only to groups that it is in"
+	case errors.Is(err, errWorldWritable):
+		return "take that permission away (chmod o-w): anyone could plant a login there"
+	case errors.Is(err, errFileSize), errors.Is(err, unix.EFBIG):
+		return "raise the limit (ulimit -f): it could stop a write half-way"
+	case errors.Is(err, ErrOwner):
+		return "chown the file, or name that user as the owner, or share with a group by the mode 0660"
+	case errors.Is(err, ErrLinked):
+		return "remove its other names, and back up by copies, not links: session3 writes to all names of a file"
 	case errors.Is(err, unix.ENOTDIR):
 		return "not a directory"
 	case errors.Is(err, unix.EROFS):

@@ -21,7 +21,7 @@ import (
 func mount(t *testing.T, options string) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "mode=700,"+options); err != nil {
 		t.Fatalf("this test needs to mount a tmpfs (run as root, with CAP_SYS_ADMIN): %v", err)
 	}
 	t.Cleanup(func() {
@@ -77,7 +77,7 @@ func TestReadOnly(t *testing.T) {
 	s := openAt(t, path, directory.Options{Create: true})
 	must(t, s.Create(t.Context(), "a", pickled('a', 100)))
 
-	must(t, unix.Mount("tmpfs", top, "tmpfs", 0, ""))
+	must(t, unix.Mount("tmpfs", top, "tmpfs", 0, "mode=700"))
 	must(t, os.Mkdir(path, 0o700))
 	must(t, unix.Mount("", top, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
 	_, err := s.Update(t.Context(), "a", pickled('b', 100))
@@ -374,7 +374,7 @@ func TestPermission(t *testing.T) {
 	s, path := open(t, directory.Options{})
 	must(t, s.Create(t.Context(), "a", pickled('a', 9)))
 	errs := make(chan error)
-	go asUser(65534, func() {
+	go asUser(65534, 65534, func() {
 		_, _, err := s.Load(t.Context(), "a")
 		errs <- err
 	})

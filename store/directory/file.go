@@ -14,15 +14,17 @@ import (
 // A file is a session's file, open and locked with flock, as session3 locks it.
 type file struct {
 	fd    int
+	dir   int         // where its name is
+	shard shard       // the same
 	stat  unix.Stat_t // taken under the lock
 	leave func()      // lets the next writer of this process in; nil for readers
 }
 
-// open opens and locks the file of a session, or returns nil when there is
-// none. how is unix.LOCK_SH or unix.LOCK_EX; patience is the longest wait for it. Under LOCK_EX the file is the one
-// that the session's name means, until the lock is given up: others
-// of this package only replace or remove a file whose lock they hold. (Python
-// unlinks without asking.)
+// open opens and locks the file of a session, for dirs.close, or returns nil
+// when there is none. how is unix.LOCK_SH or unix.LOCK_EX; patience is the
+// longest wait for it. Under LOCK_EX the file is the one that the session's
+// name means, until the lock is given up: others of this package only replace
+// or remove a file whose lock they hold. (Python unlinks without asking.)
 func (s *Store) open(ctx context.Context, d *dirs, id string, flags, how int, patience time.Duration) (*file, error) {
 	if how == unix.LOCK_SH {
 		return s.openFile(ctx, d, id, flags, how, patience)
@@ -51,36 +53,35 @@ func (s *Store) enter(ctx context.Context, id string, patience time.Duration) (l
 	return s.writers.Lock(ctx, id)
 }
 
-// fileFlags go with every opening of a session's file. An id is a single path component, so O_NOFOLLOW is
-// all that it takes to stay in the directory. O_NONBLOCK keeps a FIFO from being waited on.
+// fileFlags go with every opening of a session's file. An id is one path
+// component and no "..", so O_NOFOLLOW is all that it takes to stay in the
+// directory: openat2's RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS would refuse
+// nothing more. O_NONBLOCK keeps a FIFO from being waited on.
 const fileFlags = unix.O_NOFOLLOW | unix.O_NONBLOCK
 
 // openFile does the work of open but for the order of writers.
 func (s *Store) openFile(ctx context.Context, d *dirs, id string, flags, how int, patience time.Duration) (*file, error) {
 	wait := backoff{limit: patience, longest: 5 * time.Millisecond}
 	for {
-		fd, err := openat(d.sessions, id, flags|fileFlags, 0)
-		switch err {
-		case nil:
-		case unix.ENOENT:
-			return nil, nil
-		case unix.ELOOP, unix.EISDIR, unix.ENXIO, unix.ENODEV: // link, directory, socket or device
-			s.logOdd(id)
-			return nil, nil
-		default:
+		f, err := s.find(d, id, flags)
+		if err == unix.EAGAIN { // somebody has a lease for a moment, as openForWriting does
+			if err = wait.sleep(ctx); err == nil {
+				continue
+			}
+		}
+		if f == nil {
 			return nil, err
 		}
-		f := &file{fd: fd}
-		current, err := f.lock(ctx, d.sessions, id, how, &wait)
-		if err == nil && current && f.stat.Mode&unix.S_IFMT != unix.S_IFREG {
+		current, err := f.lock(ctx, f.dir, id, how, &wait)
+		if err == nil && current {
+			if f.stat.Mode&unix.S_IFMT == unix.S_IFREG {
+				return f, nil
+			}
 			s.logOdd(id)
-			f.close()
+			d.close(f)
 			return nil, nil
 		}
-		if err == nil && current {
-			return f, nil
-		}
-		f.close()
+		d.close(f)
 		if err == nil {
 			err = wait.sleep(ctx)
 		}
@@ -88,6 +89,28 @@ func (s *Store) openFile(ctx context.Context, d *dirs, id string, flags, how int
 			return nil, err
 		}
 	}
+}
+
+// find opens the file of a session, or returns nil when there is none.
+func (s *Store) find(d *dirs, id string, flags int) (*file, error) {
+	for _, shard := range d.layout.places(id) {
+		dir, err := d.openShard(shard)
+		if err == nil {
+			var fd int
+			if fd, err = openat(dir, id, flags|fileFlags, 0); err == nil {
+				return &file{fd: fd, dir: dir, shard: shard}, nil
+			}
+			d.closeShard(dir)
+		}
+		switch err {
+		case unix.ENOENT:
+		case unix.ELOOP, unix.EISDIR, unix.ENXIO, unix.ENODEV, unix.ENOTDIR: // link, directory, socket or device
+			s.logOdd(id)
+		default:
+			return nil, err
+		}
+	}
+	return nil, nil
 }
 
 // lock takes the flock and the file's attributes. current is false when
@@ -146,8 +169,14 @@ func (f *file) read() ([]byte, error) {
 	}
 }
 
+// close gives up the locks too.
+func (d *dirs) close(f *file) {
+	d.closeShard(f.dir)
+	f.close()
+}
+
 func (f *file) close() {
-	unix.Close(f.fd) // gives up the flock too
+	unix.Close(f.fd)
 	if f.leave != nil {
 		f.leave()
 	}
@@ -225,6 +254,18 @@ func pread(fd int, p []byte, offset int64) (n int, err error) {
 	return n, err
 }
 
+// futimens sets the times of the file to now. It needs no name: a rename must
+// not be in its way.
+func futimens(fd int) error {
+	return retry(func() error {
+		_, _, errno := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(fd), 0, 0, 0, 0, 0)
+		if errno != 0 {
+			return errno
+		}
+		return nil
+	})
+}
+
 func pwrite(fd int, p []byte, offset int64) (n int, err error) {
 	err = retry(func() error {
 		n, err = unix.Pwrite(fd, p, offset)
@@ -233,16 +274,16 @@ func pwrite(fd int, p []byte, offset int64) (n int, err error) {
 	return n, err
 }
 
-func writeAll(fd int, p []byte) error {
-	for offset := 0; offset < len(p); {
-		n, err := pwrite(fd, p[offset:], int64(offset))
+func writeAll(fd int, p []byte, offset int64) error {
+	for len(p) > 0 {
+		n, err := pwrite(fd, p, offset)
 		if err != nil {
 			return err
 		}
 		if n == 0 {
 			return io.ErrShortWrite
 		}
-		offset += n
+		p, offset = p[n:], offset+int64(n)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"time"
@@ -14,12 +15,14 @@ import (
 )
 
 // Load implements store.Store. session3's save_session truncates the file
-// before it locks it and writes the last buffer after it has unlocked it, so that a
-// file may be empty or cut under the lock. Such a file is read again until
-// it is whole or has not changed for Options.Patience, which is also the longest that Load
-// waits for it.
+// before it locks it and writes the last buffer after it has unlocked it, so
+// that a file may be empty or cut under the lock. Such a file is read again
+// until it is whole. Load waits for it as long as it has changed within
+// Options.Patience, or as a process has it open for writing; when one still
+// has after Options.LockWait, the error is store.ErrBusy.
 //
-// A file longer than store.MaxStateBytes is store.ErrTooLarge, with found true.
+// A file longer than store.MaxStateBytes is store.ErrTooLarge, with found
+// true. It is not read, so not judged, and stays until it is idle or replaced.
 func (s *Store) Load(ctx context.Context, id string) (state []byte, found bool, err error) {
 	if err := s.check(ctx, "load", id, nil); err != nil {
 		return nil, false, err
@@ -35,26 +38,78 @@ func (s *Store) Load(ctx context.Context, id string) (state []byte, found bool, 
 }
 
 func (s *Store) load(ctx context.Context, d *dirs, id string) (state []byte, found bool, err error) {
-	writer := backoff{limit: s.opts.Patience, longest: 5 * time.Millisecond}
+	writer := backoff{limit: max(s.opts.Patience, s.opts.LockWait), longest: 5 * time.Millisecond}
 	for {
 		f, err := s.open(ctx, d, id, unix.O_RDONLY, unix.LOCK_SH, s.opts.LockWait)
 		if f == nil {
 			return nil, false, err
 		}
-		state, err := f.read()
-		f.close()
+		state, writing, err := s.readState(d, f)
 		if err != nil {
 			return nil, true, err
 		}
-		if whole(state, &f.stat) || !s.fresh(&f.stat) {
+		if writing == written {
 			return state, true, nil
 		}
-		if err := writer.sleep(ctx); err != nil && ctx.Err() != nil {
-			return nil, true, err
+		if err := writer.sleep(ctx); err != nil && (writing == openForWriting || ctx.Err() != nil) {
+			return nil, true, fmt.Errorf("another process is writing the file: %w", err)
 		} else if err != nil {
 			return state, true, nil
 		}
 	}
+}
+
+// readState reads a session's file and closes it.
+func (s *Store) readState(d *dirs, f *file) (state []byte, w writing, err error) {
+	defer d.close(f)
+	if err := d.rights.admit(&f.stat); err != nil {
+		return nil, written, err
+	}
+	if state, err = f.read(); err != nil {
+		return nil, written, err
+	}
+	return state, s.writing(f, state), nil
+}
+
+// writing says how far a writer is with a file.
+type writing int
+
+const (
+	written        writing = iota // nothing shows that more is to come
+	changedLately                 // cut, and changed within Options.Patience
+	openForWriting                // cut, and a process has it open for writing
+)
+
+// writing judges a file, open for reading only, by the state that it has.
+func (s *Store) writing(f *file, state []byte) writing {
+	switch {
+	case whole(state, &f.stat):
+		return written
+	case f.openForWriting():
+		return openForWriting
+	case s.fresh(&f.stat):
+		return changedLately
+	}
+	return written
+}
+
+// openForWriting reports whether any process has the file open for writing, as
+// one in Python has that has truncated it and gets no processor, or waits for
+// the flock. The kernel grants a read lease (fcntl, F_SETLEASE) only when there
+// is none. Where it grants no leases at all (NFS, the file of another user),
+// the answer is false.
+func (f *file) openForWriting() bool {
+	lease := func(kind int) error {
+		return retry(func() error {
+			_, err := unix.FcntlInt(uintptr(f.fd), unix.F_SETLEASE, kind)
+			return err
+		})
+	}
+	err := lease(unix.F_RDLCK)
+	if err == nil {
+		lease(unix.F_UNLCK)
+	}
+	return err == unix.EAGAIN
 }
 
 // fresh reports whether a writer may still be about to finish the file. A
@@ -89,5 +144,6 @@ func (s *Store) check(ctx context.Context, op, id string, state []byte) error {
 	case s.closed.Load():
 		return fs.ErrClosed
 	}
+	s.traffic.Add(1)
 	return fail(op, s.path, id, ctx.Err())
 }

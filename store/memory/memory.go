@@ -126,15 +126,13 @@ func (s *Store) Lock(ctx context.Context, id string) (unlock func(), err error) 
 	return s.locks.Lock(ctx, id)
 }
 
-// All implements store.Store. It holds the ids, not the states, while it runs.
-func (s *Store) All(ctx context.Context) iter.Seq2[store.Info, error] {
+// All implements store.Store, in the order of ids. A cursor is an id. It holds
+// the ids, not the states, while it runs.
+func (s *Store) All(ctx context.Context, after string) iter.Seq2[store.Info, error] {
 	return func(yield func(store.Info, error) bool) {
-		s.mu.RLock()
-		closed := s.sessions == nil
-		ids := slices.Collect(maps.Keys(s.sessions))
-		s.mu.RUnlock()
-		if closed {
-			yield(store.Info{}, fs.ErrClosed)
+		ids, err := s.ids(after)
+		if err != nil {
+			yield(store.Info{}, err)
 			return
 		}
 		for _, id := range ids {
@@ -145,7 +143,7 @@ func (s *Store) All(ctx context.Context) iter.Seq2[store.Info, error] {
 			s.mu.RLock()
 			entry, found := s.sessions[id]
 			s.mu.RUnlock()
-			info := store.Info{ID: id, Size: int64(len(entry.state)), Modified: entry.modified}
+			info := store.Info{ID: id, Size: int64(len(entry.state)), Modified: entry.modified, Cursor: id}
 			if found && !yield(info, nil) {
 				return
 			}
@@ -153,9 +151,27 @@ func (s *Store) All(ctx context.Context) iter.Seq2[store.Info, error] {
 	}
 }
 
+// ids returns the ids behind a cursor, sorted.
+func (s *Store) ids(after string) ([]string, error) {
+	if after != "" && !store.ValidID(after) {
+		return nil, store.ErrInvalidCursor
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.sessions == nil {
+		return nil, fs.ErrClosed
+	}
+	ids := slices.Sorted(maps.Keys(s.sessions))
+	at, found := slices.BinarySearch(ids, after)
+	if found {
+		at++
+	}
+	return ids[at:], nil
+}
+
 // DeleteIdle implements store.Store.
 func (s *Store) DeleteIdle(ctx context.Context, idle time.Duration) (deleted, remaining int, err error) {
-	for info, err := range s.All(ctx) {
+	for info, err := range s.All(ctx, "") {
 		if err != nil {
 			return deleted, remaining, err
 		}

@@ -3,10 +3,14 @@ package memory_test
 import (
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"alforja/store"
 	"alforja/store/memory"
 	"alforja/store/storetest"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) store.Store { return memory.New() })

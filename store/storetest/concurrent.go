@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -55,7 +56,7 @@ func testEndedContext(t *testing.T, s store.Store) {
 			t.Errorf("%s = %v, want context.Canceled", name, err)
 		}
 	}
-	for _, err := range s.All(ctx) {
+	for _, err := range s.All(ctx, "") {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("All = %v, want context.Canceled", err)
 		}
@@ -80,6 +81,7 @@ func testLockExcludes(t *testing.T, s store.Store) {
 				if inside.Add(1) != 1 {
 					t.Error("two hold the lock")
 				}
+				runtime.Gosched() // let another in, if it can
 				inside.Add(-1)
 				unlock()
 			}
@@ -178,52 +180,6 @@ func testLockLeave(t *testing.T, s store.Store) {
 	}
 }
 
-func testAllWhileWriting(t *testing.T, s store.Store) {
-	for i := range 100 {
-		create(t, s, fmt.Sprintf("stays%d", i), pickled('s', 10))
-	}
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for i := 0; ; i++ {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			id := fmt.Sprintf("comes%d", i%50)
-			s.Create(t.Context(), id, pickled('c', 10))
-			s.Update(t.Context(), fmt.Sprintf("stays%d", i%100), pickled('u', 10+i%2*5000))
-			s.Delete(t.Context(), id)
-		}
-	})
-	for range 10 {
-		infos := list(t, s)
-		for i := range 100 {
-			if _, ok := infos[fmt.Sprintf("stays%d", i)]; !ok {
-				t.Errorf("All left out stays%d", i)
-			}
-		}
-	}
-	close(stop)
-	wg.Wait()
-}
-
-func testDeleteIdleLocked(t *testing.T, s store.Store) {
-	create(t, s, "busy", pickled('b', 10))
-	create(t, s, "idle", pickled('i', 10))
-	unlock := lock(t, s, "busy")
-	if deleted, remaining, err := s.DeleteIdle(t.Context(), -time.Hour); deleted != 1 || remaining != 1 || err != nil {
-		t.Errorf("DeleteIdle = %d, %d, %v; want 1, 1, nil", deleted, remaining, err)
-	}
-	wantState(t, s, "busy", pickled('b', 10))
-	wantMissing(t, s, "idle")
-	unlock()
-	if deleted, remaining, err := s.DeleteIdle(t.Context(), -time.Hour); deleted != 1 || remaining != 0 || err != nil {
-		t.Errorf("DeleteIdle after unlock = %d, %d, %v; want 1, 0, nil", deleted, remaining, err)
-	}
-}
-
 func testNoLostUpdate(t *testing.T, s store.Store) {
 	const clients, rounds = 32, 20
 	counter := func(n uint32) []byte {
@@ -240,6 +196,7 @@ func testNoLostUpdate(t *testing.T, s store.Store) {
 					return
 				}
 				state, _, err := s.Load(t.Context(), "a")
+				runtime.Gosched()
 				if err != nil || len(state) != 9 {
 					t.Errorf("Load = %q, %v", state, err)
 				} else if _, err := s.Update(t.Context(), "a", counter(binary.BigEndian.Uint32(state[4:])+1)); err != nil {

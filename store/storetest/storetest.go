@@ -6,8 +6,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,13 +39,17 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"a waiter that left is passed over", testLockLeave},
 		{"all lists every session", testAll},
 		{"all ends early", testAllEnds},
+		{"all goes on behind a cursor", testAllGoesOn},
+		{"all refuses what is no cursor", testAllCursor},
 		{"all runs while others write", testAllWhileWriting},
 		{"idle sessions are deleted", testDeleteIdle},
 		{"a session in use is not deleted as idle", testDeleteIdleLocked},
+		{"a session saved just now is not deleted as idle", testDeleteIdleSaved},
 		{"no update is lost under the lock", testNoLostUpdate},
 		{"one create of many wins", testCreateRace},
 		{"states are never mixed", testNeverMixed},
 		{"logged out stays logged out", testLogout},
+		{"calls happen in an order", testLinearizable},
 	} {
 		t.Run(strings.ReplaceAll(test.name, " ", "-"), func(t *testing.T) {
 			s := open(t)
@@ -92,7 +94,7 @@ func wantMissing(t *testing.T, s store.Store, id string) {
 func list(t *testing.T, s store.Store) map[string]store.Info {
 	t.Helper()
 	infos := make(map[string]store.Info)
-	for info, err := range s.All(t.Context()) {
+	for info, err := range s.All(t.Context(), "") {
 		if err != nil {
 			t.Fatalf("All: %v", err)
 		}
@@ -268,65 +270,6 @@ func testSetAside(t *testing.T, s store.Store) {
 	}
 	create(t, s, "a", pickled('3', 10))
 	wantState(t, s, "a", pickled('3', 10))
-}
-
-func testAll(t *testing.T, s store.Store) {
-	want := make(map[string]int64)
-	for i := range 300 {
-		id := fmt.Sprintf("session-%d", i)
-		create(t, s, id, pickled('a', i))
-		want[id] = int64(i + 8)
-	}
-	got := make(map[string]int64)
-	for id, info := range list(t, s) {
-		got[id] = info.Size
-		if age := time.Since(info.Modified); age < -time.Second || age > time.Minute {
-			t.Errorf("%s was modified %v ago", id, age)
-		}
-	}
-	if !maps.Equal(got, want) {
-		t.Errorf("All lists %d sessions, want 300 with their sizes; first ids %v", len(got), slices.Sorted(maps.Keys(got))[:min(len(got), 5)])
-	}
-}
-
-func testAllEnds(t *testing.T, s store.Store) {
-	for i := range 10 {
-		create(t, s, fmt.Sprint(i), pickled('a', i))
-	}
-	n := 0
-	for range s.All(t.Context()) {
-		if n++; n == 3 {
-			break
-		}
-	}
-	if n != 3 {
-		t.Errorf("saw %d sessions before the break, want 3", n)
-	}
-}
-
-func testDeleteIdle(t *testing.T, s store.Store) {
-	for _, id := range []string{"old1", "old2", "touched", "updated"} {
-		create(t, s, id, pickled('a', 10))
-	}
-	oldest := list(t, s)["old1"].Modified
-	awaitClock(oldest, 600*time.Millisecond)
-	if _, err := s.Touch(t.Context(), "touched"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Update(t.Context(), "updated", pickled('b', 10)); err != nil {
-		t.Fatal(err)
-	}
-	create(t, s, "new", pickled('a', 10))
-	if deleted, remaining, err := s.DeleteIdle(t.Context(), time.Hour); deleted != 0 || remaining != 5 || err != nil {
-		t.Errorf("DeleteIdle(1h) = %d, %d, %v; want 0, 5, nil", deleted, remaining, err)
-	}
-	idle := time.Since(oldest) - 300*time.Millisecond // half way between the old ones and the others
-	if deleted, remaining, err := s.DeleteIdle(t.Context(), idle); deleted != 2 || remaining != 3 || err != nil {
-		t.Errorf("DeleteIdle(%v) = %d, %d, %v; want 2, 3, nil", idle, deleted, remaining, err)
-	}
-	if got := slices.Sorted(maps.Keys(list(t, s))); !slices.Equal(got, []string{"new", "touched", "updated"}) {
-		t.Errorf("left are %v", got)
-	}
 }
 
 // awaitClock returns once d has passed since then, which no event tells.

@@ -1,0 +1,195 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"alforja/store"
+)
+
+// A long job rests as long as it works while there are requests, and never
+// without.
+func TestPace(t *testing.T) {
+	const work = 5 * time.Millisecond
+	for _, test := range []struct {
+		name    string
+		traffic bool
+	}{{"no requests", false}, {"requests", true}} {
+		t.Run(test.name, func(t *testing.T) {
+			var traffic atomic.Int64
+			traffic.Store(7)
+			p := newPace(&traffic)
+			p.since = time.Now().Add(-work)
+			if test.traffic {
+				traffic.Add(1)
+			}
+			begun := time.Now()
+			for range paceSteps {
+				if err := p.step(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if rested := time.Since(begun); rested >= work != test.traffic {
+				t.Errorf("rested for %v after %v of work", rested, work)
+			}
+			p.since = time.Now().Add(-time.Hour)
+			traffic.Add(1)
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			var err error
+			for range paceSteps {
+				err = errors.Join(err, p.step(ctx))
+			}
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("step = %v, want context.Canceled", err)
+			}
+		})
+	}
+}
+
+// A session is used after it was listed as idle and before its turn comes.
+func TestExpireLooksAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sessions")
+	s := openStore(t, path)
+	long := time.Now().Add(-time.Hour)
+	for name, use := range map[string]func() error{
+		"touched": func() error { _, err := s.Touch(t.Context(), "a"); return err },
+		"saved":   func() error { _, err := s.Update(t.Context(), "a", []byte("N.")); return err },
+		"beside": func() error {
+			_, err := s.Update(t.Context(), "a", append(make([]byte, 2*pageBytes), '.'))
+			return err
+		},
+		"by Python": func() error { return os.WriteFile(filepath.Join(path, "a"), []byte("N."), 0o600) },
+		"made anew": func() error {
+			_, err := s.Delete(t.Context(), "a")
+			return errors.Join(err, s.Create(t.Context(), "a", []byte("N.")))
+		},
+		"not at all": func() error { return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := s.Create(t.Context(), "a", []byte("N.")); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chtimes(filepath.Join(path, "a"), long, long); err != nil {
+				t.Fatal(err)
+			}
+			err := s.with("test", "", func(d *dirs) error {
+				return d.walk(t.Context(), start, func(e entry) error {
+					if time.Since(modified(e.stat)) < time.Minute {
+						t.Error("not idle when listed")
+					}
+					if err := use(); err != nil {
+						return err
+					}
+					deleted, err := s.deleteIfIdle(t.Context(), d, e, time.Minute)
+					if want := name == "not at all"; deleted != want {
+						t.Errorf("deleted %v, want %v", deleted, want)
+					}
+					return err
+				})
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Delete(t.Context(), "a"); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// An expiry that was ended goes on when it is called again, and a session
+// that cannot be deleted does not keep it from the rest.
+func TestExpireGoesOn(t *testing.T) {
+	const sessions = 3 * paceSteps
+	path := filepath.Join(t.TempDir(), "sessions")
+	s := openStore(t, path)
+	for i := range sessions {
+		if err := s.Create(t.Context(), fmt.Sprint("session-", i), []byte("N.")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	err := s.with("test", "", func(d *dirs) error {
+		n := 0
+		return d.walk(ctx, start, func(e entry) error {
+			if n++; n == paceSteps {
+				cancel()
+			}
+			_, err := s.deleteIfIdle(t.Context(), d, e, -time.Hour)
+			return err
+		})
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("walk = %v, want context.Canceled", err)
+	}
+	if deleted, remaining, err := s.DeleteIdle(t.Context(), -time.Hour); deleted != sessions-paceSteps || remaining != 0 || err != nil {
+		t.Errorf("DeleteIdle = %d, %d, %v; want the %d that were left", deleted, remaining, err, sessions-paceSteps)
+	}
+}
+
+// The list of a directory is read in pieces, each entry once, also from a
+// place in its middle on.
+func TestReadDir(t *testing.T) {
+	const files = 2000 // more than one piece
+	dir := t.TempDir()
+	for i := range files {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprint("session-", i)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fd, err := openat(unix.AT_FDCWD, dir, dirFlags, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	var order []string
+	var offsets []int64
+	read := func(from int64, f func(string, int64) error) {
+		t.Helper()
+		if err := readDir(fd, from, f); err != nil && err != errStopped {
+			t.Fatal(err)
+		}
+	}
+	read(0, func(name string, next int64) error {
+		order, offsets = append(order, name), append(offsets, next)
+		return nil
+	})
+	if len(order) != files {
+		t.Fatalf("%d names, want %d", len(order), files)
+	}
+	for i := 0; i < files-1; i += 37 {
+		read(offsets[i], func(name string, _ int64) error {
+			if name != order[i+1] {
+				t.Errorf("behind %s is %s, want %s", order[i], name, order[i+1])
+			}
+			return errStopped
+		})
+	}
+}
+
+func FuzzCursor(f *testing.F) {
+	for _, seed := range []string{"", "-1.0", "-1.7fffffffffffffff", "0.1f", "ffff.a", "10000.0", "-2.0", "1", "a.b.c", "../x"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := parseCursor(text)
+		if err != nil {
+			if err != store.ErrInvalidCursor {
+				t.Errorf("parseCursor(%q) = %v", text, err)
+			}
+			return
+		}
+		if again, err := parseCursor(c.String()); again != c || err != nil || c.shard < flat || c.shard >= shards {
+			t.Errorf("parseCursor(%q) = %v, and of its text %v, %v", text, c, again, err)
+		}
+	})
+}
