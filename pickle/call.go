@@ -8,16 +8,27 @@ func (m *machine) reduce() error {
 	if err != nil {
 		return err
 	}
-	callable, err := m.popGlobal()
+	callable, err := m.pop()
 	if err != nil {
 		return err
+	}
+	if class, ok := m.maker(callable); ok && args.b() == 0 {
+		return m.pushMade(class, args)
+	}
+	if callable.kind() != KindGlobal {
+		return m.notImported(callable)
 	}
 	special := m.uses[callable.a()].special
 	elems := m.elements(args)
 	if err := m.charge(m.uses[callable.a()].module, args); err != nil {
 		return err
 	}
-	made := m.use(callable.a(), RoleCallable, m.shape(elems))
+	shape := m.shape(elems)
+	if special == partial && len(elems) == 1 && m.isNew(elems[0]) {
+		shape.Kinds[0] = KindNew
+		return m.pushPartial(m.use(callable.a(), RoleCallable, shape), args)
+	}
+	made := m.use(callable.a(), RoleCallable, shape)
 	switch special {
 	case reconstructor, newObject, newObjectEx:
 		return m.pushMade(m.reconstruct(special, made, elems), args)
@@ -102,8 +113,8 @@ func (m *machine) newObjEx() error {
 	if err != nil {
 		return err
 	}
-	if keywords.kind() != KindDict {
-		return m.fail("the keyword arguments are not a dict")
+	if !m.isKeywords(keywords) {
+		return m.fail("the keyword arguments are not a dict whose keys are text")
 	}
 	args, err := m.popTuple()
 	if err != nil {
@@ -192,7 +203,13 @@ func (m *machine) build() error {
 	}
 	_, depth, _ := m.hold(state)
 	o := &m.objects[target.a()]
-	m.uses[o.use].state = true
+	switch {
+	case o.keys&keyMaker != 0:
+		return m.fail("a functools.partial is changed twice")
+	case o.keys&keyPartial != 0 && m.buildPartial(o, state):
+	default:
+		m.uses[o.use].state = true
+	}
 	return m.deepen(o, depth)
 }
 
@@ -249,9 +266,19 @@ func (m *machine) popTuple() (value, error) {
 func (m *machine) popGlobal() (value, error) {
 	v, err := m.pop()
 	if err == nil && v.kind() != KindGlobal {
-		err = m.fail("what is called or made is no import: " + v.kind().String())
+		err = m.notImported(v)
 	}
 	return v, err
+}
+
+func (m *machine) notImported(v value) error {
+	return m.fail("what is called or made is no import: " + v.kind().String())
+}
+
+// isKeywords says whether v can be passed as keyword arguments: CPython wants
+// their names to be str.
+func (m *machine) isKeywords(v value) bool {
+	return v.kind() == KindDict && m.objects[v.a()].keys&keyOther == 0
 }
 
 // maxShape is the number of arguments that are looked at; it keeps the pass

@@ -24,11 +24,30 @@ func Mapping(v Value) (items []Item, ok bool) {
 				return nil, false
 			}
 			return d.Items, true
+		case class == Import{"collections", "OrderedDict"} && v.DictItems == nil && v.Args != nil && len(v.Args.Items) == 1:
+			return pairsOf(v.Args.Items[0])
 		case class == Import{"collections", "OrderedDict"}, class == Import{"collections", "defaultdict"}, v.DictItems != nil:
 			return v.DictItems, true
 		}
 	}
 	return nil, false
+}
+
+// pairsOf returns the items of a list of lists of two, which Python 2 passes
+// to OrderedDict.
+func pairsOf(v Value) (items []Item, ok bool) {
+	l, ok := v.(*List)
+	if !ok {
+		return nil, false
+	}
+	for _, v := range l.Items {
+		pair, ok := v.(*List)
+		if !ok || len(pair.Items) != 2 {
+			return nil, false
+		}
+		items = append(items, Item{pair.Items[0], pair.Items[1]})
+	}
+	return items, true
 }
 
 // Sequence returns the elements of a list, tuple, set or frozenset, or of a
@@ -47,7 +66,10 @@ func Sequence(v Value) (items []Value, ok bool) {
 	case *Object:
 		class, _ := v.Class()
 		switch {
-		case class == Import{"collections", "deque"}, v.ListItems != nil:
+		case class == Import{"collections", "deque"}:
+			items, _, ok := dequeOf(v)
+			return items, ok
+		case v.ListItems != nil:
 			return v.ListItems, true
 		case class == Import{"builtins", "range"}:
 			return elementsOfRange(v)
@@ -139,6 +161,14 @@ func NewCounter(items ...Item) *Object {
 // NewDeque returns a collections.deque without a greatest length.
 func NewDeque(items ...Value) *Object {
 	o := newCall("collections", "deque")
+	o.ListItems = items
+	return o
+}
+
+// NewBoundedDeque returns a collections.deque that keeps the last maxLen of
+// its elements.
+func NewBoundedDeque(maxLen int, items ...Value) *Object {
+	o := newCall("collections", "deque", new(Tuple), Int(maxLen))
 	o.ListItems = items
 	return o
 }

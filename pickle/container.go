@@ -229,7 +229,11 @@ func (m *machine) insert(o *object, items []value) error {
 // noteKey looks for special names. Where text is written with escapes these
 // show all the same: text that escapes letters or "_" is refused.
 func (m *machine) noteKey(o *object, key value) {
-	if key.kind() != KindText || key.b()-key.a() < 2 {
+	if key.kind() != KindText {
+		o.keys |= keyOther
+		return
+	}
+	if key.b()-key.a() < 2 {
 		return
 	}
 	if b := m.data[key.a():key.b()]; b[0] == '_' && b[1] == '_' {

@@ -1,17 +1,11 @@
 package pickle
 
-import (
-	"encoding/binary"
-	"math"
-	"sync"
-	"unsafe"
-)
+import "sync"
 
 // DecodeOptions says how Decode reads. Its zero value serves.
 type DecodeOptions struct {
 	// Limits bound the input. MaxHashed is here the number of values copied
 	// for sets and bytes that are spelled by calls; 16 bytes count as one.
-	// MaxDepth has no meaning, as nothing is nested while it is read.
 	Limits Limits
 
 	// Python2 says what a str of Python 2 becomes. Default: Python2Keep.
@@ -35,8 +29,9 @@ const (
 //
 // Memory and time are a small multiple of len(data). The values share no
 // memory with data, but strings share one copy of it, so that one of them
-// keeps all of it. How deeply they are nested is not bounded: see
-// Report.Depth before walking them by recursion.
+// keeps all of it; others are allocated together, so that one keeps up to
+// 8 KiB. They are nested no deeper than Limits.MaxDepth, but for
+// cycles: what walks them by recursion needs to note where it has been.
 //
 // What protocols spell by a call, for lack of an opcode, is the value meant:
 // Bytes below protocol 3, Set and FrozenSet below 4, ByteArray below 5, and a
@@ -55,12 +50,20 @@ func Decode(data []byte, options DecodeOptions) (Value, error) {
 	defer d.release()
 	d.start(string(data), limits)
 	d.python2 = options.Python2
-	return d.run()
+	v, err := d.run()
+	if err != nil {
+		return nil, err
+	}
+	// Each container takes one byte at least.
+	if d.pos > limits.MaxDepth && !nestedWithin(v, limits.MaxDepth, d.pos) {
+		return nil, d.beyond("MaxDepth", limits.MaxDepth)
+	}
+	return v, nil
 }
 
 func (d *decoder) start(in string, limits Limits) {
 	d.in, d.end, d.limits = in, len(in), limits
-	d.arena = arena{input: len(in)}
+	d.arena.start(len(in))
 }
 
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
@@ -74,7 +77,7 @@ type decoder struct {
 	framed   bool
 	protocol int
 
-	beforeLast, last byte // the two opcodes before the current one
+	beforeLast, last byte // the two opcodes before the current one; skim notes TUPLE2 only
 
 	stack []Value
 	marks []int // heights of the stack at each MARK
@@ -84,6 +87,8 @@ type decoder struct {
 	sparse   map[int]Value
 	memoLen  int
 	memoBase int // entries that came before in, when in is a part of a pickle
+
+	attributes map[Import]bool // got by getattr: see attribute
 
 	arena   arena
 	copied  int // values copied for calls; see charge
@@ -95,17 +100,25 @@ func (d *decoder) release() {
 	if cap(d.stack)+cap(d.memo)+cap(d.marks) > keepEntries {
 		return
 	}
-	stack := d.stack[:cap(d.stack)]
-	clear(stack)
+	forget(d.stack[:cap(d.stack)])
 	clear(d.memo)
-	*d = decoder{stack: stack[:0], marks: d.marks[:0], memo: d.memo[:0]}
+	*d = decoder{stack: d.stack[:0], marks: d.marks[:0], memo: d.memo[:0]}
 	decoders.Put(d)
 }
 
-// run carries out opcodes until STOP. Those that make up most of a pickle are
-// spelled out here, the others are in decodeSteps.
+// forget clears values that were in use: those up to the first nil.
+func forget(values []Value) {
+	n := 64
+	for n < len(values) && values[n] != nil {
+		n *= 2
+	}
+	clear(values[:min(n, len(values))])
+}
+
+// run carries out opcodes until STOP.
 func (d *decoder) run() (Value, error) {
 	for {
+		d.skim()
 		if d.pos >= d.end {
 			if d.end == len(d.in) {
 				d.op = d.pos
@@ -114,54 +127,16 @@ func (d *decoder) run() (Value, error) {
 			d.end, d.framed = len(d.in), false
 		}
 		d.op = d.pos
-		op := d.in[d.pos]
 		d.pos++
-		var err error
-		switch op {
-		case opStop:
+		op := d.in[d.op]
+		if op == opStop {
 			return d.stop()
-		case opMark:
-			d.fence = len(d.stack)
-			d.marks = append(d.marks, d.fence)
-		case opMemoize:
-			err = d.store(d.memoLen)
-		case opBinPut:
-			err = d.binPut()
-		case opBinGet:
-			err = d.binGet()
-		case opShortBinUnicode:
-			err = d.unicode(1)
-		case opBinUnicode:
-			err = d.unicode(4)
-		case opBinInt1:
-			if d.pos < d.end {
-				d.push(Int(d.in[d.pos]))
-				d.pos++
-			} else {
-				err = d.need(1)
-			}
-		case opBinInt2:
-			err = d.int(2)
-		case opBinInt:
-			err = d.int(4)
-		case opBinFloat:
-			err = d.float()
-		case opNone:
-			d.push(None{})
-		case opNewTrue, opNewFalse:
-			d.push(Bool(op == opNewTrue))
-		case opEmptyList:
-			d.push(d.arena.list(nil))
-		case opTuple1, opTuple2, opTuple3:
-			err = d.shortTuple(int(op-opTuple1) + 1)
-		default:
-			step := decodeSteps[op]
-			if step == nil {
-				return nil, d.fail("no such opcode")
-			}
-			err = step(d)
 		}
-		if err != nil {
+		step := decodeSteps[op]
+		if step == nil {
+			return nil, d.fail("no such opcode")
+		}
+		if err := step(d); err != nil {
 			return nil, err
 		}
 		d.beforeLast, d.last = d.last, op
@@ -171,22 +146,34 @@ func (d *decoder) run() (Value, error) {
 var decodeSteps = [256]func(*decoder) error{
 	opProto: (*decoder).proto, opFrame: (*decoder).frame,
 
-	opPop: (*decoder).popOp, opPopMark: (*decoder).popMark, opDup: (*decoder).dup,
-	opGet: (*decoder).get, opLongBinGet: (*decoder).longBinGet,
-	opPut: (*decoder).put, opLongBinPut: (*decoder).longBinPut,
+	opMark: (*decoder).mark, opPop: (*decoder).popOp, opPopMark: (*decoder).popMark, opDup: (*decoder).dup,
+	opGet: (*decoder).get, opBinGet: (*decoder).binGet, opLongBinGet: (*decoder).longBinGet,
+	opPut: (*decoder).put, opBinPut: (*decoder).binPut, opLongBinPut: (*decoder).longBinPut,
+	opMemoize: func(d *decoder) error { return d.store(d.memoLen) },
+
+	opNone:     func(d *decoder) error { d.push(None{}); return nil },
+	opNewTrue:  func(d *decoder) error { d.push(Bool(true)); return nil },
+	opNewFalse: func(d *decoder) error { d.push(Bool(false)); return nil },
 
 	opInt: (*decoder).textInt, opLong: (*decoder).textLong, opFloat: (*decoder).textFloat,
+	opBinInt1: (*decoder).binInt1, opBinInt2: (*decoder).binInt2, opBinInt: (*decoder).binInt, opBinFloat: (*decoder).binFloat,
 	opLong1: (*decoder).long1, opLong4: (*decoder).long4,
 
 	opString: (*decoder).textString, opUnicode: (*decoder).textUnicode,
 	opShortBinString: (*decoder).shortBinString, opBinString: (*decoder).binString,
-	opBinUnicode8:   func(d *decoder) error { return d.unicode(8) },
-	opShortBinBytes: func(d *decoder) error { return d.bytes(1) },
-	opBinBytes:      func(d *decoder) error { return d.bytes(4) },
-	opBinBytes8:     func(d *decoder) error { return d.bytes(8) },
-	opByteArray8:    (*decoder).byteArray,
+	opShortBinUnicode: func(d *decoder) error { return d.unicode(1) },
+	opBinUnicode:      func(d *decoder) error { return d.unicode(4) },
+	opBinUnicode8:     func(d *decoder) error { return d.unicode(8) },
+	opShortBinBytes:   func(d *decoder) error { return d.bytes(1) },
+	opBinBytes:        func(d *decoder) error { return d.bytes(4) },
+	opBinBytes8:       func(d *decoder) error { return d.bytes(8) },
+	opByteArray8:      (*decoder).byteArray,
 
 	opEmptyTuple: (*decoder).emptyTuple, opTuple: (*decoder).tuple,
+	opTuple1:    func(d *decoder) error { return d.shortTuple(1) },
+	opTuple2:    func(d *decoder) error { return d.shortTuple(2) },
+	opTuple3:    func(d *decoder) error { return d.shortTuple(3) },
+	opEmptyList: (*decoder).emptyList,
 	opEmptyDict: (*decoder).emptyDict, opEmptySet: (*decoder).emptySet,
 	opList: (*decoder).list, opDict: (*decoder).dict, opFrozenSet: (*decoder).frozenSet,
 	opAppend: (*decoder).appendItem, opAppends: (*decoder).appends, opAddItems: (*decoder).addItems,
@@ -291,43 +278,11 @@ func (d *decoder) uint(size int) (uint64, error) {
 
 // block reads a length of size bytes and then as many bytes as it says.
 func (d *decoder) block(size int) (string, error) {
-	if size == 1 && d.pos < d.end {
-		start := d.pos + 1
-		if n := int(d.in[d.pos]); n <= d.end-start {
-			d.pos = start + n
-			return d.in[start:d.pos], nil
-		}
-	}
 	n, err := d.uint(size)
 	if err != nil {
 		return "", err
 	}
 	return d.take(n)
-}
-
-// int reads BININT2, without a sign, and BININT, with one.
-func (d *decoder) int(size int) error {
-	if d.end-d.pos < size {
-		return d.need(uint64(size))
-	}
-	s := d.in[d.pos : d.pos+size]
-	d.pos += size
-	switch size {
-	case 2:
-		d.push(Int(s[0]) | Int(s[1])<<8)
-	default:
-		d.push(Int(int32(uint32(s[0]) | uint32(s[1])<<8 | uint32(s[2])<<16 | uint32(s[3])<<24)))
-	}
-	return nil
-}
-
-func (d *decoder) float() error {
-	s, err := d.take(8)
-	if err != nil {
-		return err
-	}
-	d.push(Float(math.Float64frombits(binary.BigEndian.Uint64(unsafe.Slice(unsafe.StringData(s), 8)))))
-	return nil
 }
 
 func (d *decoder) fail(reason string) error {

@@ -1,7 +1,8 @@
 package pickle
 
-func (d *decoder) emptyTuple() error { d.push(d.arena.tuple(nil)); return nil }
-func (d *decoder) emptyDict() error  { d.push(new(Dict)); return nil }
+func (d *decoder) emptyTuple() error { d.push(d.arena.tuple(nil, d.pos)); return nil }
+func (d *decoder) emptyList() error  { d.push(d.arena.list(nil, d.pos)); return nil }
+func (d *decoder) emptyDict() error  { d.push(d.arena.dicts.next(&d.arena, d.pos)); return nil }
 func (d *decoder) emptySet() error   { d.push(new(Set)); return nil }
 
 func (d *decoder) shortTuple(n int) error {
@@ -9,7 +10,7 @@ func (d *decoder) shortTuple(n int) error {
 	if start < d.fence {
 		return d.underflow()
 	}
-	t := d.arena.tuple(d.stack[start:])
+	t := d.arena.tuple(d.stack[start:], d.pos)
 	d.stack = append(d.stack[:start], t)
 	return nil
 }
@@ -19,7 +20,7 @@ func (d *decoder) tuple() error {
 	if err != nil {
 		return err
 	}
-	d.push(d.arena.tuple(items))
+	d.push(d.arena.tuple(items, d.pos))
 	return nil
 }
 
@@ -28,7 +29,7 @@ func (d *decoder) list() error {
 	if err != nil {
 		return err
 	}
-	d.push(d.arena.list(items))
+	d.push(d.arena.list(items, d.pos))
 	return nil
 }
 
@@ -37,7 +38,7 @@ func (d *decoder) dict() error {
 	if err != nil {
 		return err
 	}
-	d.push(&Dict{Items: d.arena.pairs(nil, pairs)})
+	d.push(&Dict{Items: d.arena.pairs(nil, pairs, d.pos)})
 	return nil
 }
 
@@ -46,7 +47,7 @@ func (d *decoder) frozenSet() error {
 	if err != nil {
 		return err
 	}
-	d.push(&FrozenSet{Items: d.arena.values(nil, items)})
+	d.push(&FrozenSet{Items: d.arena.values(nil, items, d.pos)})
 	return nil
 }
 
@@ -82,10 +83,10 @@ func (d *decoder) extend(items []Value) error {
 	}
 	switch target := target.(type) {
 	case *List:
-		target.Items = d.arena.values(target.Items, items)
+		target.Items = d.arena.values(target.Items, items, d.pos)
 	case *Object:
 		if target.DictItems == nil && target.State == nil && target.Later == nil {
-			target.ListItems = d.arena.values(target.ListItems, items)
+			target.ListItems = d.arena.values(target.ListItems, items, d.pos)
 		} else {
 			target.Later = append(target.Later, Step{ListItems: append([]Value{}, items...)})
 		}
@@ -121,12 +122,12 @@ func (d *decoder) update(pairs []Value) error {
 	}
 	switch target := target.(type) {
 	case *Dict:
-		target.Items = d.arena.pairs(target.Items, pairs)
+		target.Items = d.arena.pairs(target.Items, pairs, d.pos)
 	case *Object:
 		if target.State == nil && target.Later == nil {
-			target.DictItems = d.arena.pairs(target.DictItems, pairs)
+			target.DictItems = d.arena.pairs(target.DictItems, pairs, d.pos)
 		} else {
-			target.Later = append(target.Later, Step{DictItems: d.arena.pairs([]Item{}, pairs)})
+			target.Later = append(target.Later, Step{DictItems: d.arena.pairs([]Item{}, pairs, d.pos)})
 		}
 	default:
 		return d.fail("the target is neither a dict nor an object made here")
@@ -145,7 +146,7 @@ func (d *decoder) addItems() error {
 	}
 	switch target := target.(type) {
 	case *Set:
-		target.Items = d.arena.values(target.Items, items)
+		target.Items = d.arena.values(target.Items, items, d.pos)
 	case *Object:
 		target.Later = append(target.Later, Step{SetItems: append([]Value{}, items...)})
 	default:

@@ -116,7 +116,7 @@ func (d *decoder) builtinByCall(name string, args []Value) Value {
 		if d.charge(len(l.Items)) {
 			return None{}
 		}
-		items := d.arena.values(nil, l.Items)
+		items := d.arena.values(nil, l.Items, d.pos)
 		if name == "set" {
 			return &Set{Items: items}
 		}
@@ -126,7 +126,7 @@ func (d *decoder) builtinByCall(name string, args []Value) Value {
 		attr, ok2 := args[1].(Str)
 		if ok1 && ok2 && len(of.Module)+len(of.Name)+len(attr) < maxName {
 			d.charge(bytesCopied(len(of.Name) + len(attr)))
-			return Import{of.Module, of.Name + "." + string(attr)}
+			return d.attribute(Import{of.Module, of.Name + "." + string(attr)})
 		}
 	case name == "bytearray" && len(args) == 0:
 		return new(ByteArray)
@@ -143,6 +143,20 @@ func (d *decoder) builtinByCall(name string, args []Value) Value {
 		}
 	}
 	return nil
+}
+
+// attribute returns what a call of getattr on an import stands for: an import
+// with a dotted name, but only once. A second call may get another object, a
+// bound method for one, and is left a call.
+func (d *decoder) attribute(i Import) Value {
+	if d.attributes[i] {
+		return nil
+	}
+	if d.attributes == nil {
+		d.attributes = map[Import]bool{}
+	}
+	d.attributes[i] = true
+	return i
 }
 
 // maxName bounds a module's name and a name in it, in bytes together. Names
@@ -202,7 +216,9 @@ func (d *decoder) makeObject(o Object) error {
 		return err
 	}
 	o.Callable = class
-	d.push(&o)
+	made := d.arena.object()
+	*made = o
+	d.push(made)
 	return nil
 }
 
@@ -215,7 +231,7 @@ func (d *decoder) inst() error {
 	if err != nil {
 		return err
 	}
-	d.push(&Object{How: Inst, Callable: class, Args: d.arena.tuple(args)})
+	d.push(&Object{How: Inst, Callable: class, Args: d.arena.tuple(args, d.pos)})
 	return nil
 }
 
@@ -227,7 +243,7 @@ func (d *decoder) obj() error {
 	if len(items) == 0 {
 		return d.underflow()
 	}
-	d.push(&Object{How: Obj, Callable: items[0], Args: d.arena.tuple(items[1:])})
+	d.push(&Object{How: Obj, Callable: items[0], Args: d.arena.tuple(items[1:], d.pos)})
 	return nil
 }
 
@@ -256,23 +272,40 @@ func (o *Object) setState(state, setter Value) {
 	o.Later = append(o.Later, Step{State: state, StateSetter: setter})
 }
 
-// noteStateSetter keeps what a call that is thrown away did to its first
-// argument. CPython writes setter(object, state) on top of the object as
-// TUPLE2, REDUCE, POP with nothing in between (save_reduce with a
-// state_setter). The other thing that it throws away is an object that was
-// met again inside its own arguments: a GET of the one made there follows.
-func (d *decoder) noteStateSetter(popped Value) {
+// notePopped keeps what a call did that is thrown away. CPython throws away
+// two: an object that was met again inside its own arguments, where a GET of
+// the one made there follows, and setter(object, state), written on top of the
+// object as TUPLE2, REDUCE, POP with nothing in between (save_reduce with a
+// state_setter).
+func (d *decoder) notePopped(popped Value) {
 	call, ok := popped.(*Object)
-	if !ok || d.last != opReduce || d.beforeLast != opTuple2 || call.How != Reduce || len(call.Args.Items) != 2 {
+	if !ok || d.last != opReduce && d.last != opNewObj && d.last != opNewObjEx {
 		return
 	}
-	if again, ok := d.nextRecalled().(*Object); ok && again.Callable == call.Callable {
+	if again, ok := d.nextRecalled().(*Object); ok && again.madeLike(call) {
+		if again.outer == nil && call.outer == nil {
+			again.outer = call
+		}
+		return
+	}
+	if d.last != opReduce || d.beforeLast != opTuple2 || call.How != Reduce || len(call.Args.Items) != 2 {
 		return
 	}
 	target := call.Args.Items[0]
 	if o, ok := target.(*Object); ok && len(d.stack) > d.fence && d.stack[len(d.stack)-1] == target {
 		o.setState(call.Args.Items[1], call.Callable)
 	}
+}
+
+// madeLike says whether the same thing was called to make o and other: an
+// import, or a functools.partial, which __getnewargs_ex__ has below protocol 4.
+func (o *Object) madeLike(other *Object) bool {
+	if o.How != other.How || o.Callable == other.Callable {
+		return o.How == other.How
+	}
+	by, ok1 := o.Callable.(*Object)
+	otherBy, ok2 := other.Callable.(*Object)
+	return ok1 && ok2 && by.How == otherBy.How && by.Callable == otherBy.Callable
 }
 
 // nextRecalled returns what the next opcode, if it is a GET, fetches.

@@ -36,6 +36,12 @@ func (d *decoder) sinceMark() ([]Value, error) {
 	return items, nil
 }
 
+func (d *decoder) mark() error {
+	d.fence = len(d.stack)
+	d.marks = append(d.marks, d.fence)
+	return nil
+}
+
 func (d *decoder) dropMark() {
 	d.marks = d.marks[:len(d.marks)-1]
 	d.fence = 0
@@ -52,7 +58,7 @@ func (d *decoder) popOp() error {
 	}
 	v, err := d.pop()
 	if err == nil {
-		d.noteStateSetter(v)
+		d.notePopped(v)
 	}
 	return err
 }
@@ -78,16 +84,11 @@ func (d *decoder) get() error {
 	return d.recall(i)
 }
 
-func (d *decoder) binGet() error {
-	if d.pos >= d.end {
-		return d.need(1)
-	}
-	d.pos++
-	return d.recall(int(d.in[d.pos-1]))
-}
+func (d *decoder) binGet() error     { return d.getIndex(1) }
+func (d *decoder) longBinGet() error { return d.getIndex(4) }
 
-func (d *decoder) longBinGet() error {
-	i, err := d.uint(4)
+func (d *decoder) getIndex(size int) error {
+	i, err := d.uint(size)
 	if err != nil {
 		return err
 	}
@@ -102,16 +103,11 @@ func (d *decoder) put() error {
 	return d.store(i)
 }
 
-func (d *decoder) binPut() error {
-	if d.pos >= d.end {
-		return d.need(1)
-	}
-	d.pos++
-	return d.store(int(d.in[d.pos-1]))
-}
+func (d *decoder) binPut() error     { return d.putIndex(1) }
+func (d *decoder) longBinPut() error { return d.putIndex(4) }
 
-func (d *decoder) longBinPut() error {
-	i, err := d.uint(4)
+func (d *decoder) putIndex(size int) error {
+	i, err := d.uint(size)
 	if err != nil {
 		return err
 	}
@@ -141,15 +137,6 @@ func (d *decoder) store(i int) error {
 	if err != nil {
 		return err
 	}
-	if i == len(d.memo) && i <= d.op+d.memoBase && i < d.limits.MaxMemo && d.sparse == nil {
-		d.memo = append(d.memo, v)
-		d.memoLen++
-		return nil
-	}
-	return d.storeAt(i, v)
-}
-
-func (d *decoder) storeAt(i int, v Value) error {
 	dense, most := i <= d.op+d.memoBase, d.limits.MaxMemo
 	if !dense {
 		most = min(most, maxSparseMemo)

@@ -120,6 +120,8 @@ func TestDecodeErrors(t *testing.T) {
 		{"out of band", "\x80\x05\x97.", "NEXT_BUFFER", "out-of-band", 2},
 		{"underflow", "0.", "POP", "underflow", 0},
 		{"below the mark", "N(\x85.", "TUPLE1", "underflow", 2},
+		{"memo below the mark", "N(\x94.", "MEMOIZE", "underflow", 2},
+		{"put below the mark", "N(q\x00.", "BINPUT", "underflow", 2},
 		{"no mark", "t.", "TUPLE", "no MARK", 0},
 		{"left over", "NN.", "STOP", "left on the stack", 2},
 		{"memo", "h\x05.", "BINGET", "no such memo entry", 0},
@@ -129,6 +131,8 @@ func TestDecodeErrors(t *testing.T) {
 		{"appended to a tuple", ")Na.", "APPEND", "neither a list", 2},
 		{"not UTF-8", "X\x01\x00\x00\x00\xff.", "BINUNICODE", "not UTF-8", 0},
 		{"number", "I0x10\n.", "INT", "not an integer", 0},
+		{"minus nothing", "I-0\n.", "INT", "not an integer", 0},
+		{"leading nought", "L07L\n.", "LONG", "not an integer", 0},
 		{"late PROTO", "N\x80\x02.", "PROTO", "first, and once", 1},
 		{"arguments", "cm\nC\nNR.", "REDUCE", "not a tuple", 6},
 	}
@@ -142,8 +146,18 @@ func TestDecodeErrors(t *testing.T) {
 			if syntax.Offset != tt.offset || syntax.Opcode != tt.opcode || !strings.Contains(syntax.Reason, tt.reason) {
 				t.Errorf("got %+v", syntax)
 			}
-			if cut := strings.Contains(tt.reason, "ends before") || tt.name == "empty"; cut != errors.Is(err, io.ErrUnexpectedEOF) {
+			cut := strings.Contains(tt.reason, "ends before") || tt.name == "empty"
+			if cut != errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Errorf("cut: %v", err)
+			}
+			if cut {
+				return
+			}
+			// Far from the end, opcodes are read by different code.
+			_, err = Decode(append([]byte(tt.data), make([]byte, 100)...), DecodeOptions{})
+			var far *SyntaxError
+			if !errors.As(err, &far) || *far != *syntax {
+				t.Errorf("with more after it: %v", err)
 			}
 		})
 	}
@@ -152,6 +166,7 @@ func TestDecodeErrors(t *testing.T) {
 		data   string
 	}{
 		"MaxBytes":  {Limits{MaxBytes: 1}, "N."},
+		"MaxDepth":  {Limits{MaxDepth: 2}, ")\x85\x85."},
 		"MaxMemo":   {Limits{MaxMemo: 1}, "N\x94\x94."},
 		"MaxDigits": {Limits{MaxDigits: 30}, "L" + strings.Repeat("7", 31) + "L\n."},
 	} {
@@ -250,5 +265,34 @@ func TestMadeAgain(t *testing.T) {
 	}
 	if o := v.(*List).Items[0].(*Object); o.State != nil || o.StateSetter != nil {
 		t.Errorf("%+v", o)
+	}
+}
+
+// TestLongNames: Decode and Verify bound the names of imports alike.
+func TestLongNames(t *testing.T) {
+	for n, want := range map[int]bool{maxName - 1: true, maxName: false} {
+		data := []byte("cm\n" + strings.Repeat("N", n) + "\n.")
+		_, verified := Verify(data, Limits{})
+		_, decoded := Decode(data, DecodeOptions{})
+		if (verified == nil) != want || (decoded == nil) != want {
+			t.Errorf("%d bytes: Verify: %v; Decode: %v", n+1, verified, decoded)
+		}
+	}
+}
+
+// TestAttributesTwice: two calls of getattr below protocol 4 may have got two
+// objects, of which the class of an instance can be told all the same.
+func TestAttributesTwice(t *testing.T) {
+	const get = "cbuiltins\ngetattr\ncm\nC\nX\x01\x00\x00\x00D\x86R"
+	v, err := Decode([]byte("\x80\x03("+get+get+")\x81t."), DecodeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	items := v.(*Tuple).Items
+	if items[0] != (Import{"m", "C.D"}) {
+		t.Errorf("the first is %v", items[0])
+	}
+	if class, ok := items[1].(*Object).Class(); !ok || class != (Import{"m", "C.D"}) {
+		t.Errorf("the class of the second is %v, %v", class, ok)
 	}
 }

@@ -1,13 +1,8 @@
 package pickle
 
 import (
-	"math"
-	"math/big"
-	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
-	"unsafe"
 )
 
 // line reads up to a newline and returns what comes before it.
@@ -26,10 +21,10 @@ func (d *decoder) unicode(size int) error {
 	if err != nil {
 		return err
 	}
-	if b := unsafe.Slice(unsafe.StringData(s), len(s)); !isASCII(b) && !utf8.Valid(b) && !validSurrogates(b) {
+	if !validText(s) {
 		return d.fail("not UTF-8")
 	}
-	d.push(Str(s))
+	d.push(d.arena.str(s, d.pos))
 	return nil
 }
 
@@ -239,120 +234,4 @@ func toLatin1(s string) (b string, ok bool) {
 		out = append(out, byte(r))
 	}
 	return string(out), true
-}
-
-// textInt reads INT: a decimal number, or a bool as 00 or 01.
-func (d *decoder) textInt() error {
-	s, err := d.line()
-	if err != nil {
-		return err
-	}
-	switch s {
-	case "00":
-		d.push(Bool(false))
-	case "01":
-		d.push(Bool(true))
-	default:
-		return d.decimal(s)
-	}
-	return nil
-}
-
-// textLong reads LONG: a decimal number, and the L that Python writes after it.
-func (d *decoder) textLong() error {
-	s, err := d.line()
-	if err != nil {
-		return err
-	}
-	return d.decimal(strings.TrimSuffix(s, "L"))
-}
-
-func (d *decoder) decimal(s string) error {
-	if n, err := strconv.ParseInt(s, 10, 64); err == nil && s[0] != '+' {
-		d.push(Int(n))
-		return nil
-	}
-	digits := strings.TrimPrefix(s, "-")
-	if len(digits) > d.limits.MaxDigits {
-		return d.beyond("MaxDigits", d.limits.MaxDigits)
-	}
-	n := new(BigInt)
-	if !isDecimal([]byte(digits)) {
-		return d.fail("not an integer as Python writes it")
-	}
-	n.SetString(s, 10)
-	d.push(n)
-	return nil
-}
-
-// textFloat reads FLOAT: repr() of a float.
-func (d *decoder) textFloat() error {
-	s, err := d.line()
-	if err != nil {
-		return err
-	}
-	f, err := strconv.ParseFloat(s, 64)
-	if err != nil || !isFloat([]byte(s)) {
-		return d.fail("not a float as Python writes it")
-	}
-	if s == "nan" {
-		f = math.Float64frombits(0x7ff8 << 48) // Go's own NaN has other bits
-	}
-	d.push(Float(f))
-	return nil
-}
-
-func (d *decoder) long1() error { return d.long(1) }
-func (d *decoder) long4() error { return d.long(4) }
-
-// long reads LONG1 and LONG4: little-endian two's complement.
-func (d *decoder) long(size int) error {
-	s, err := d.block(size)
-	if err != nil {
-		return err
-	}
-	if len(s) <= 8 {
-		var n int64
-		for i := len(s) - 1; i >= 0; i-- {
-			n = n<<8 | int64(s[i])
-		}
-		if shift := 64 - 8*len(s); len(s) > 0 {
-			n = n << shift >> shift
-		}
-		d.push(Int(n))
-		return nil
-	}
-	d.push(bigOrInt(littleEndian([]byte(s))))
-	return nil
-}
-
-// littleEndian reads two's complement. It overwrites b.
-func littleEndian(b []byte) *BigInt {
-	n := new(BigInt)
-	slices.Reverse(b)
-	if b[0]&0x80 == 0 {
-		n.SetBytes(b)
-		return n
-	}
-	for i := range b {
-		b[i] = ^b[i]
-	}
-	n.SetBytes(b)
-	n.Not(&n.Int)
-	return n
-}
-
-// bigOrInt returns n as an Int when it fits.
-func bigOrInt(n *BigInt) Value {
-	if n.IsInt64() {
-		return Int(n.Int64())
-	}
-	return n
-}
-
-// NewInt returns n as an Int when it fits, and else as a *BigInt with a copy.
-func NewInt(n *big.Int) Value {
-	b := new(BigInt)
-	b.Set(n)
-	return bigOrInt(b)
 }

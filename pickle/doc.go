@@ -31,6 +31,7 @@
 //     and what REDUCE calls and NEWOBJ makes is a name that it imports.
 //   - BUILD, APPEND, SETITEM and their kin act on objects that this pickle
 //     made, never on a class, function or module.
+//   - Names of imports are no longer than 1 KiB, module and name together.
 //   - EXT1, EXT2 and EXT4 (names kept in a registry elsewhere) and
 //     NEXT_BUFFER (data kept elsewhere) are refused, and so is a STRING or
 //     BINSTRING of Python 2 with bytes beyond ASCII, which load refuses too.
@@ -56,6 +57,10 @@
 // Decode imports and calls nothing, so that it may read what a Policy would
 // refuse.
 //
+// A pickle of Python 2 is read as Python 3 reads it: int and long are one type,
+// and names are those of Python 3. Its str is bytes of which only the writer
+// knows whether they are text; DecodeOptions.Python2 says what they become.
+//
 // # FindAttribute, ReplaceAttribute, SetFloatAttribute
 //
 // These read or change one attribute of the top object in the bytes, at about
@@ -69,9 +74,23 @@
 //
 //	type Line struct {
 //		SKU string `pickle:"sku"`
-//		N   int    `pickle:"n"`
+//		N   int    `pickle:"n,omitempty"`
 //	}
 //	var r pickle.Registry
 //	r.Register(pickle.Import{Module: "shop", Name: "Line"}, Line{}, pickle.Instance)
 //	data, err := pickle.Marshal([]*Line{{"a", 1}}, &r) // a list of one shop.Line
+//
+//	var lines []*Line
+//	err = pickle.Unmarshal(data, &lines, pickle.UnmarshalOptions{Registry: &r})
+//
+// ToValue lists which types go with which. Dates, decimals and other types of
+// Python's standard library have Go types of their own; what has none can be
+// kept as a Value, in a field of that type too.
+//
+// # Errors
+//
+// What is wrong with a pickle is a *SyntaxError or a *LimitError, with the
+// offset and the opcode. A Policy's is a *RefusedError, with the import and what
+// to allow. What cannot be written is an *EncodeError; where Go and Python types
+// do not go together, it is a *ConvertError with the path to the field.
 package pickle

@@ -77,7 +77,7 @@ func ReplaceAttribute(dst, data []byte, name string, v Value) ([]byte, error) {
 	if s.refersInto(a) {
 		return dst, ErrNotEditable
 	}
-	e := encoder{protocol: protocol, frame: -1, single: true}
+	e := encoder{protocol: protocol, full: math.MaxInt, memo: newMemo(), single: true}
 	if err := e.save(v); err != nil {
 		return dst, err
 	}

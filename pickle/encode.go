@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"sync"
-	"unsafe"
 )
 
 // DefaultProtocol is the protocol that CPython 3.8 to 3.13 write when none is
@@ -49,11 +48,11 @@ func Append(dst []byte, v Value, protocol int) ([]byte, error) {
 	}
 	e := encoders.Get().(*encoder)
 	defer e.release()
-	e.out, e.protocol, e.frame = dst, protocol, -1
+	e.out, e.protocol, e.usual = dst, protocol, protocol >= 4
 	if protocol >= 2 {
 		e.out = append(e.out, opProto, byte(protocol))
-		e.framing = protocol >= 4
 	}
+	e.startFrames()
 	if err := e.save(v); err != nil {
 		return dst, err
 	}
@@ -62,7 +61,7 @@ func Append(dst []byte, v Value, protocol int) ([]byte, error) {
 	return e.out, nil
 }
 
-var encoders = sync.Pool{New: func() any { return new(encoder) }}
+var encoders = sync.Pool{New: func() any { return &encoder{memo: newMemo()} }}
 
 // maxNesting is the deepest nesting that Append writes: twice what
 // CPython writes with its standard recursion limit.
@@ -74,49 +73,51 @@ type encoder struct {
 	out      []byte
 	protocol int
 	framing  bool
-	frame    int // where the header of the current frame is in out; -1 outside frames
+	frame    int // where the header of the current frame is in out
+	full     int // the length of out at which the current frame ends
 	depth    int
-	single   bool // write no memo: each object is met once
+	single   bool             // write no memo: each object is met once
+	usual    bool             // protocol 4 or 5, and not single
+	inner    map[*Object]bool // whose outer call is written or being written
 	memo     memo
 }
 
 func (e *encoder) release() {
-	e.out = nil
-	e.framing, e.depth = false, 0
+	e.out, e.depth = nil, 0
+	clear(e.inner)
 	if e.memo.reset() {
 		encoders.Put(e)
 	}
 }
 
-// op writes an opcode, and before the first of a frame room for its header.
-func (e *encoder) op(op byte) {
-	if e.framing && e.frame < 0 {
-		e.openFrame()
-	}
-	e.out = append(e.out, op)
-}
+func (e *encoder) op(op byte) { e.out = append(e.out, op) }
 
 func (e *encoder) fail(format string, args ...any) error {
 	return &EncodeError{e.protocol, fmt.Sprintf(format, args...)}
 }
 
 func (e *encoder) save(v Value) error {
-	if e.frame >= 0 && len(e.out)-e.frame-frameHeader >= frameTarget {
+	if len(e.out) >= e.full {
 		e.closeFrame()
+		e.openFrame()
+	}
+	// The most frequent types are found sooner so.
+	if s, ok := v.(Str); ok {
+		return e.saveStr(string(s))
+	}
+	if n, ok := v.(Int); ok {
+		e.saveInt(int64(n))
+		return nil
 	}
 	switch v := v.(type) {
 	case None:
 		e.op(opNone)
 	case Bool:
 		e.saveBool(bool(v))
-	case Int:
-		e.saveInt(int64(v))
 	case *BigInt:
 		return e.saveBigInt(v)
 	case Float:
 		e.saveFloat(float64(v))
-	case Str:
-		return e.saveStr(string(v))
 	case Bytes:
 		return e.saveBytes(string(v))
 	case ByteStr:
@@ -124,88 +125,58 @@ func (e *encoder) save(v Value) error {
 	case Import:
 		return e.saveImport(v)
 	case PersistentID:
-		return e.nested(func() error { return e.savePersistentID(v) })
+		return e.savePersistentID(v)
 	case nil:
 		return e.fail("a nil Value")
-	default:
-		return e.saveMutable(v)
+	case *List:
+		return e.saveList(v)
+	case *Tuple:
+		return e.saveTuple(v)
+	case *Dict:
+		return e.saveDict(v)
+	case *Set:
+		return e.saveSet(v)
+	case *FrozenSet:
+		return e.saveFrozenSet(v)
+	case *ByteArray:
+		return e.saveByteArray(v)
+	case *Object:
+		return e.saveObject(v)
 	}
 	return nil
 }
 
-// saveMutable saves what has an identity by its pointer.
-func (e *encoder) saveMutable(v Value) error {
-	key := identity{pointer: pointerOf(v)}
+// enter begins an object whose identity is its pointer. It is done when it
+// could be fetched from the memo; else entry is where the memo takes it, for
+// as long as nothing else is saved; depth must go down again in the end.
+func (e *encoder) enter(key identity) (entry *memoEntry, done bool, err error) {
 	if key.pointer == nil {
-		return e.fail("a nil pointer")
+		return nil, true, e.fail("a nil pointer")
 	}
-	if e.single {
-		if _, met := e.memo.lookup(key); met {
-			return ErrNotEditable
+	entry = e.memo.find(key)
+	if entry.pointer != nil {
+		if e.single {
+			return nil, true, ErrNotEditable
 		}
-	} else if e.recall(key) {
-		return nil
+		e.get(int(entry.index))
+		return nil, true, nil
 	}
 	if e.depth++; e.depth > maxNesting {
-		return e.fail("nested too deeply")
+		return nil, true, e.fail("nested too deeply")
 	}
-	var err error
-	switch v := v.(type) {
-	case *List:
-		err = e.saveList(v, key)
-	case *Tuple:
-		err = e.saveTuple(v, key)
-	case *Dict:
-		err = e.saveDict(v, key)
-	case *Set:
-		err = e.saveSet(v, key)
-	case *FrozenSet:
-		err = e.saveFrozenSet(v, key)
-	case *ByteArray:
-		err = e.saveByteArray(v, key)
-	case *Object:
-		err = e.saveObject(v, key)
-	}
-	e.depth--
-	return err
-}
-
-func pointerOf(v Value) unsafe.Pointer {
-	switch v := v.(type) {
-	case *List:
-		return unsafe.Pointer(v)
-	case *Tuple:
-		return unsafe.Pointer(v)
-	case *Dict:
-		return unsafe.Pointer(v)
-	case *Set:
-		return unsafe.Pointer(v)
-	case *FrozenSet:
-		return unsafe.Pointer(v)
-	case *ByteArray:
-		return unsafe.Pointer(v)
-	case *Object:
-		return unsafe.Pointer(v)
-	}
-	return nil
-}
-
-// nested counts one level of nesting around f.
-func (e *encoder) nested(f func() error) error {
-	if e.depth++; e.depth > maxNesting {
-		return e.fail("nested too deeply")
-	}
-	err := f()
-	e.depth--
-	return err
+	return entry, false, nil
 }
 
 // savePersistentID follows save_pers.
 func (e *encoder) savePersistentID(p PersistentID) error {
 	if e.protocol > 0 {
+		if e.depth++; e.depth > maxNesting {
+			return e.fail("nested too deeply")
+		}
 		if err := e.save(p.ID); err != nil {
 			return err
 		}
+		e.depth--
 		e.op(opBinPersID)
 		return nil
 	}

@@ -1,16 +1,24 @@
 package pickle
 
+import "unsafe"
+
 // batch is the greatest number of items for one APPENDS, SETITEMS or ADDITEMS.
 const batch = 1000
 
 // saveTuple follows save_tuple: the empty tuple has no identity, and a tuple
 // that was met again inside itself is fetched from the memo in the end.
-func (e *encoder) saveTuple(t *Tuple, key identity) error {
-	n := len(t.Items)
-	if n == 0 {
+func (e *encoder) saveTuple(t *Tuple) error {
+	if t != nil && len(t.Items) == 0 {
 		e.emptyTuple()
 		return nil
 	}
+	key := identity{pointer: unsafe.Pointer(t)}
+	entry, done, err := e.enter(key)
+	if done {
+		return err
+	}
+	used := e.memo.used
+	n := len(t.Items)
 	short := n <= 3 && e.protocol >= 2
 	if !short {
 		e.op(opMark)
@@ -20,9 +28,13 @@ func (e *encoder) saveTuple(t *Tuple, key identity) error {
 			return err
 		}
 	}
-	if i, ok := e.memo.lookup(key); ok {
+	e.depth--
+	if e.memo.used != used {
+		entry = e.memo.find(key)
+	}
+	if entry.pointer != nil {
 		e.popTuple(n, short)
-		e.get(i)
+		e.get(int(entry.index))
 		return nil
 	}
 	if short {
@@ -30,7 +42,7 @@ func (e *encoder) saveTuple(t *Tuple, key identity) error {
 	} else {
 		e.op(opTuple)
 	}
-	e.memoize(key)
+	e.memoize(entry, key)
 	return nil
 }
 
@@ -56,10 +68,17 @@ func (e *encoder) emptyTuple() {
 	e.op(opEmptyTuple)
 }
 
-func (e *encoder) saveList(l *List, key identity) error {
+func (e *encoder) saveList(l *List) error {
+	key := identity{pointer: unsafe.Pointer(l)}
+	entry, done, err := e.enter(key)
+	if done {
+		return err
+	}
 	e.emptyList()
-	e.memoize(key)
-	return e.appends(l.Items, true)
+	e.memoize(entry, key)
+	err = e.appends(l.Items, true)
+	e.depth--
+	return err
 }
 
 func (e *encoder) emptyList() {
@@ -97,15 +116,22 @@ func (e *encoder) appends(items []Value, exact bool) error {
 	return nil
 }
 
-func (e *encoder) saveDict(d *Dict, key identity) error {
+func (e *encoder) saveDict(d *Dict) error {
+	key := identity{pointer: unsafe.Pointer(d)}
+	entry, done, err := e.enter(key)
+	if done {
+		return err
+	}
 	if e.protocol == 0 {
 		e.op(opMark)
 		e.op(opDict)
 	} else {
 		e.op(opEmptyDict)
 	}
-	e.memoize(key)
-	return e.setItems(d.Items, true)
+	e.memoize(entry, key)
+	err = e.setItems(d.Items, true)
+	e.depth--
+	return err
 }
 
 // setItems follows batch_dict_exact, or batch_dict for objects. The former
@@ -143,12 +169,17 @@ func (e *encoder) setItems(items []Item, exact bool) error {
 	return nil
 }
 
-func (e *encoder) saveSet(s *Set, key identity) error {
+func (e *encoder) saveSet(s *Set) error {
+	key := identity{pointer: unsafe.Pointer(s)}
+	entry, done, err := e.enter(key)
+	if done {
+		return err
+	}
 	if e.protocol < 4 {
 		return e.setByCall("set", s.Items, key)
 	}
 	e.op(opEmptySet)
-	e.memoize(key)
+	e.memoize(entry, key)
 	full := len(s.Items) > 0 && len(s.Items)%batch == 0
 	if err := e.addItems(s.Items); err != nil {
 		return err
@@ -157,6 +188,7 @@ func (e *encoder) saveSet(s *Set, key identity) error {
 		e.op(opMark)
 		e.op(opAddItems)
 	}
+	e.depth--
 	return nil
 }
 
@@ -175,7 +207,12 @@ func (e *encoder) addItems(items []Value) error {
 	return nil
 }
 
-func (e *encoder) saveFrozenSet(s *FrozenSet, key identity) error {
+func (e *encoder) saveFrozenSet(s *FrozenSet) error {
+	key := identity{pointer: unsafe.Pointer(s)}
+	_, done, err := e.enter(key)
+	if done {
+		return err
+	}
 	if e.protocol < 4 {
 		return e.setByCall("frozenset", s.Items, key)
 	}
@@ -185,12 +222,14 @@ func (e *encoder) saveFrozenSet(s *FrozenSet, key identity) error {
 			return err
 		}
 	}
-	if i, ok := e.memo.lookup(key); ok {
+	e.depth--
+	entry := e.memo.find(key)
+	if entry.pointer != nil {
 		e.op(opPopMark)
-		e.get(i)
+		e.get(int(entry.index))
 		return nil
 	}
 	e.op(opFrozenSet)
-	e.memoize(key)
+	e.memoize(entry, key)
 	return nil
 }

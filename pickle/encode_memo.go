@@ -1,6 +1,7 @@
 package pickle
 
 import (
+	"slices"
 	"strconv"
 	"unsafe"
 )
@@ -9,12 +10,12 @@ import (
 // their bytes are, how many there are and what type they have.
 type identity struct {
 	pointer unsafe.Pointer
-	extent  uint // of strings: 4 * length + type; else 0
+	extent  uint32 // of strings: 4 * length + type; else 0
 }
 
 // The types of strings, in identity.extent.
 const (
-	strIdentity uint = iota + 1
+	strIdentity uint32 = iota + 1
 	bytesIdentity
 	byteStrIdentity
 )
@@ -23,26 +24,50 @@ const (
 // one of each.
 var empty byte
 
-func stringIdentity(s string, kind uint) identity {
+func stringIdentity(s string, kind uint32) identity {
 	if s == "" {
 		return identity{unsafe.Pointer(&empty), kind}
 	}
-	return identity{unsafe.Pointer(unsafe.StringData(s)), uint(len(s))<<2 | kind}
+	return identity{unsafe.Pointer(unsafe.StringData(s)), uint32(len(s))<<2 | kind}
+}
+
+// pointerOf returns what tells v apart from others, or nil when v has no such
+// pointer.
+func pointerOf(v Value) unsafe.Pointer {
+	switch v := v.(type) {
+	case *List:
+		return unsafe.Pointer(v)
+	case *Tuple:
+		return unsafe.Pointer(v)
+	case *Dict:
+		return unsafe.Pointer(v)
+	case *Set:
+		return unsafe.Pointer(v)
+	case *FrozenSet:
+		return unsafe.Pointer(v)
+	case *ByteArray:
+		return unsafe.Pointer(v)
+	case *Object:
+		return unsafe.Pointer(v)
+	}
+	return nil
 }
 
 // A memo maps identities to indices: an open hash table, as CPython's own
 // PyMemoTable. It holds pointers, not their numbers, so that what they point
 // to neither moves nor dies.
 type memo struct {
-	entries []memoEntry // a power of two of them
+	entries []memoEntry // a power of two of them, half of them empty
 	used    int
 	count   int // the next index; also counts what cannot be met again
 	imports map[Import]int
 }
 
+// A memoEntry is an identity and its index; 16 bytes.
 type memoEntry struct {
-	identity
-	index int
+	pointer unsafe.Pointer
+	extent  uint32
+	index   uint32
 }
 
 const (
@@ -50,68 +75,80 @@ const (
 	memoKeep  = 1 << 16 // entries of the largest table that is kept for the next use
 )
 
-// reset empties the memo, and says whether it is small enough to keep.
+func newMemo() memo { return memo{entries: make([]memoEntry, memoLeast)} }
+
+// reset empties the memo, and says whether it is small enough to keep. The
+// table gets the size that what it held would have needed, as the next is
+// likely to be like it; a small one after a large one clears that once.
 func (m *memo) reset() bool {
-	if len(m.entries) > memoKeep || len(m.imports) > memoKeep {
+	if cap(m.entries) > memoKeep || len(m.imports) > memoKeep {
 		return false
 	}
 	clear(m.entries)
 	clear(m.imports)
+	for len(m.entries) > memoLeast && m.used < len(m.entries)/8 {
+		m.entries = m.entries[:len(m.entries)/2]
+	}
 	m.used, m.count = 0, 0
 	return true
 }
 
-// find returns the entry of key, or the empty one where it belongs.
+// find returns the entry of key, or the empty one where it belongs, which is
+// valid until the next set.
 func (m *memo) find(key identity) *memoEntry {
 	// Neighbours in memory become neighbours in the table, which is what
 	// makes it quick; the rest of the bits come in where that collides.
 	mask := uint(len(m.entries) - 1)
 	h := uint(uintptr(key.pointer)) >> 3
-	for i, perturb := h, h^key.extent; ; i, perturb = 5*i+perturb+1, perturb>>5 {
+	for i, perturb := h, h^uint(key.extent); ; i, perturb = 5*i+perturb+1, perturb>>5 {
 		entry := &m.entries[i&mask]
-		if entry.identity == key || entry.pointer == nil {
+		if entry.pointer == key.pointer && entry.extent == key.extent || entry.pointer == nil {
 			return entry
 		}
 	}
 }
 
-func (m *memo) lookup(key identity) (index int, ok bool) {
-	if m.used == 0 {
-		return 0, false
-	}
-	entry := m.find(key)
-	return entry.index, entry.pointer != nil
-}
-
-// add gives key the next index.
-func (m *memo) add(key identity) {
-	if m.used >= len(m.entries)/2 {
+// set fills the entry that find returned with the next index.
+func (m *memo) set(entry *memoEntry, key identity) {
+	*entry = memoEntry{key.pointer, key.extent, uint32(m.count)}
+	if m.used++; m.used >= len(m.entries)/2 {
 		m.grow()
 	}
-	*m.find(key) = memoEntry{key, m.count}
-	m.used++
 }
 
+// grow makes the table twice as large, where it is if that has been so large
+// before.
 func (m *memo) grow() {
-	old := m.entries
-	m.entries = make([]memoEntry, max(memoLeast, 4*len(old)))
+	old, size := m.entries, 2*len(m.entries)
+	if size <= cap(old) {
+		m.entries = old[:size]
+		old = slices.Clone(old)
+		clear(m.entries[:len(old)])
+	} else {
+		m.entries = make([]memoEntry, size)
+	}
 	for _, entry := range old {
 		if entry.pointer != nil {
-			*m.find(entry.identity) = entry
+			*m.find(identity{entry.pointer, entry.extent}) = entry
 		}
 	}
 }
 
-// recall writes a GET when key is in the memo.
-func (e *encoder) recall(key identity) bool {
-	if e.single {
-		return false
+// maxMemoized is the length from which on strings are written each time they
+// occur: their extent would overflow.
+const maxMemoized = 1 << 30
+
+// recall finds the entry of a string, and writes a GET when it is taken.
+func (e *encoder) recall(s string, key identity) (entry *memoEntry, done bool) {
+	if len(s) >= maxMemoized {
+		return new(memoEntry), false
 	}
-	i, ok := e.memo.lookup(key)
-	if ok {
-		e.get(i)
+	entry = e.memo.find(key)
+	if entry.pointer == nil || e.single {
+		return entry, false
 	}
-	return ok
+	e.get(int(entry.index))
+	return entry, true
 }
 
 // get follows memo_get.
@@ -122,17 +159,15 @@ func (e *encoder) get(i int) {
 		e.out = strconv.AppendInt(e.out, int64(i), 10)
 		e.out = append(e.out, '\n')
 	case i < 256:
-		e.op(opBinGet)
-		e.out = append(e.out, byte(i))
+		e.out = append(e.out, opBinGet, byte(i))
 	default:
-		e.op(opLongBinGet)
-		e.out = append(e.out, byte(i), byte(i>>8), byte(i>>16), byte(i>>24))
+		e.out = append(e.out, opLongBinGet, byte(i), byte(i>>8), byte(i>>16), byte(i>>24))
 	}
 }
 
-// memoize puts key into the memo: memo_put.
-func (e *encoder) memoize(key identity) {
-	e.memo.add(key)
+// memoize puts key into the memo, in the entry that find returned: memo_put.
+func (e *encoder) memoize(entry *memoEntry, key identity) {
+	e.memo.set(entry, key)
 	e.put()
 }
 
@@ -151,10 +186,8 @@ func (e *encoder) put() {
 		e.out = strconv.AppendInt(e.out, int64(i), 10)
 		e.out = append(e.out, '\n')
 	case i < 256:
-		e.op(opBinPut)
-		e.out = append(e.out, byte(i))
+		e.out = append(e.out, opBinPut, byte(i))
 	default:
-		e.op(opLongBinPut)
-		e.out = append(e.out, byte(i), byte(i>>8), byte(i>>16), byte(i>>24))
+		e.out = append(e.out, opLongBinPut, byte(i), byte(i>>8), byte(i>>16), byte(i>>24))
 	}
 }

@@ -1,20 +1,36 @@
 package pickle
 
+import (
+	"strings"
+	"unsafe"
+)
+
 // saveObject follows save_reduce.
-func (e *encoder) saveObject(o *Object, key identity) error {
+func (e *encoder) saveObject(o *Object) error {
+	key := identity{pointer: unsafe.Pointer(o)}
+	_, done, err := e.enter(key)
+	if done {
+		return err
+	}
+	if o.outer != nil && !e.inner[o] {
+		err = e.saveTwice(o, key)
+	} else {
+		err = e.saveOnce(o, key)
+	}
+	e.depth--
+	return err
+}
+
+func (e *encoder) saveOnce(o *Object, key identity) error {
 	if o.Callable == nil {
 		return e.fail("an Object without a Callable")
 	}
 	if err := e.make(o); err != nil {
 		return err
 	}
-	// The object was met again inside its own arguments and is made already.
-	if i, ok := e.memo.lookup(key); ok {
-		e.op(opPop)
-		e.get(i)
+	if e.memoizeMade(key) {
 		return nil
 	}
-	e.memoize(key)
 	if err := e.appends(o.ListItems, false); err != nil {
 		return err
 	}
@@ -24,12 +40,52 @@ func (e *encoder) saveObject(o *Object, key identity) error {
 	if err := e.setState(o, o.State, o.StateSetter); err != nil {
 		return err
 	}
+	if o.outer != nil {
+		return nil
+	}
+	return e.saveLater(o)
+}
+
+// saveTwice writes an object that is met again inside its own arguments: the
+// outer call, inside of which the object itself is written, and whose result
+// goes.
+func (e *encoder) saveTwice(o *Object, key identity) error {
+	if e.inner == nil {
+		e.inner = map[*Object]bool{}
+	}
+	e.inner[o] = true
+	if err := e.make(o.outer); err != nil {
+		return err
+	}
+	e.op(opPop)
+	if entry := e.memo.find(key); entry.pointer != nil {
+		e.get(int(entry.index))
+	} else if err := e.saveOnce(o, key); err != nil { // the arguments were changed since
+		return err
+	}
+	return e.saveLater(o)
+}
+
+func (e *encoder) saveLater(o *Object) error {
 	for _, s := range o.Later {
 		if err := e.saveStep(o, s); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// memoizeMade puts what a call has made into the memo. If it is there, since it
+// was met again inside its own arguments, that one is taken instead.
+func (e *encoder) memoizeMade(key identity) (already bool) {
+	entry := e.memo.find(key)
+	if entry.pointer != nil {
+		e.op(opPop)
+		e.get(int(entry.index))
+		return true
+	}
+	e.memoize(entry, key)
+	return false
 }
 
 func (e *encoder) saveStep(o *Object, s Step) error {
@@ -146,12 +202,16 @@ func (e *encoder) bytesByCall(s string) error {
 
 const latin1 = "latin1"
 
+// byteArrayClass has memory of its own: whether the same text elsewhere in a
+// value is the same string must not depend on where the linker puts constants.
+var byteArrayClass = Import{strings.Clone("builtins"), strings.Clone("bytearray")}
+
 // byteArrayByCall writes a bytearray below protocol 5, as save_bytearray does.
 func (e *encoder) byteArrayByCall(v *ByteArray) error {
 	if len(v.Data) == 0 {
-		return e.call("builtins", "bytearray")
+		return e.call(byteArrayClass.Module, byteArrayClass.Name)
 	}
-	if err := e.saveImport(Import{"builtins", "bytearray"}); err != nil {
+	if err := e.saveImport(byteArrayClass); err != nil {
 		return err
 	}
 	return e.tupleAndReduce(1, func() error { return e.freshBytes(string(v.Data)) })
@@ -170,12 +230,8 @@ func (e *encoder) setByCall(name string, items []Value, key identity) error {
 	if err != nil {
 		return err
 	}
-	if i, ok := e.memo.lookup(key); ok {
-		e.op(opPop)
-		e.get(i)
-		return nil
-	}
-	e.memoize(key)
+	e.depth--
+	e.memoizeMade(key)
 	return nil
 }
 

@@ -27,21 +27,18 @@ func (e *encoder) saveBool(b bool) {
 // saveInt follows save_long.
 func (e *encoder) saveInt(n int64) {
 	switch {
-	case n != int64(int32(n)):
-		e.saveLong(n)
-	case e.protocol == 0:
+	case e.protocol == 0 && n == int64(int32(n)):
 		e.op(opInt)
 		e.out = strconv.AppendInt(e.out, n, 10)
 		e.out = append(e.out, '\n')
-	case n < 0 || n > 0xffff:
-		e.op(opBinInt)
-		e.out = binary.LittleEndian.AppendUint32(e.out, uint32(n))
-	case n > 0xff:
-		e.op(opBinInt2)
-		e.out = append(e.out, byte(n), byte(n>>8))
+	case n == int64(uint8(n)):
+		e.out = append(e.out, opBinInt1, byte(n))
+	case n == int64(uint16(n)):
+		e.out = append(e.out, opBinInt2, byte(n), byte(n>>8))
+	case n == int64(int32(n)):
+		e.out = append(e.out, opBinInt, byte(n), byte(n>>8), byte(n>>16), byte(n>>24))
 	default:
-		e.op(opBinInt1)
-		e.out = append(e.out, byte(n))
+		e.saveLong(n)
 	}
 }
 
@@ -150,15 +147,38 @@ func appendRepr(b []byte, f float64) []byte {
 	return b
 }
 
+// saveStr spells out what most strings need.
 func (e *encoder) saveStr(s string) error {
+	if !e.usual || len(s) > 0xff {
+		return e.saveUnusualStr(s)
+	}
 	key := stringIdentity(s, strIdentity)
-	if e.recall(key) {
+	entry := e.memo.find(key)
+	if entry.pointer != nil {
+		e.get(int(entry.index))
+		return nil
+	}
+	if !isASCII([]byte(s)) && !validText(s) {
+		return e.notText()
+	}
+	e.memo.set(entry, key)
+	e.memo.count++
+	out := append(e.out, opShortBinUnicode, byte(len(s)))
+	out = append(out, s...)
+	e.out = append(out, opMemoize)
+	return nil
+}
+
+func (e *encoder) saveUnusualStr(s string) error {
+	key := stringIdentity(s, strIdentity)
+	entry, done := e.recall(s, key)
+	if done {
 		return nil
 	}
 	if err := e.writeStr(s); err != nil {
 		return err
 	}
-	e.memoize(key)
+	e.memoize(entry, key)
 	return nil
 }
 
@@ -172,8 +192,8 @@ func (e *encoder) freshStr(s string) error {
 }
 
 func (e *encoder) writeStr(s string) error {
-	if b := unsafe.Slice(unsafe.StringData(s), len(s)); !isASCII(b) && !utf8.Valid(b) && !validSurrogates(b) {
-		return e.fail("a Str that is not UTF-8")
+	if !validText(s) {
+		return e.notText()
 	}
 	switch {
 	case e.protocol == 0:
@@ -191,6 +211,11 @@ func (e *encoder) writeStr(s string) error {
 	}
 	return nil
 }
+
+// validText says whether s is UTF-8, but for lone surrogates.
+func validText(s string) bool { return utf8.ValidString(s) || validSurrogates([]byte(s)) }
+
+func (e *encoder) notText() error { return e.fail("a Str that is not UTF-8") }
 
 // appendRawUnicode encodes raw-unicode-escape, and besides what would break
 // the line or the escaping.
@@ -219,13 +244,13 @@ func appendRawUnicode(b []byte, s string) []byte {
 
 func (e *encoder) saveBytes(s string) error {
 	key := stringIdentity(s, bytesIdentity)
-	if e.recall(key) {
+	if _, done := e.recall(s, key); done {
 		return nil
 	}
 	if err := e.writeBytes(s); err != nil {
 		return err
 	}
-	e.memoize(key)
+	e.memoize(e.memo.find(key), key) // below protocol 3 other entries have been made
 	return nil
 }
 
@@ -254,20 +279,27 @@ func (e *encoder) writeBytes(s string) error {
 	return nil
 }
 
-func (e *encoder) saveByteArray(v *ByteArray, key identity) error {
+func (e *encoder) saveByteArray(v *ByteArray) error {
+	key := identity{pointer: unsafe.Pointer(v)}
+	_, done, err := e.enter(key)
+	if done {
+		return err
+	}
 	if e.protocol >= 5 {
 		e.block(opByteArray8, 8, string(v.Data))
 	} else if err := e.byteArrayByCall(v); err != nil {
 		return err
 	}
-	e.memoize(key)
+	e.depth--
+	e.memoize(e.memo.find(key), key)
 	return nil
 }
 
 // saveByteStr writes a str of Python 2, which all protocols can.
 func (e *encoder) saveByteStr(s string) error {
 	key := stringIdentity(s, byteStrIdentity)
-	if e.recall(key) {
+	entry, done := e.recall(s, key)
+	if done {
 		return nil
 	}
 	switch {
@@ -282,7 +314,7 @@ func (e *encoder) saveByteStr(s string) error {
 	default:
 		return e.fail("a ByteStr longer than 2 GiB")
 	}
-	e.memoize(key)
+	e.memoize(entry, key)
 	return nil
 }
 

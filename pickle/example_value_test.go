@@ -76,7 +76,7 @@ func ExampleUnmarshal() {
 		User   string  `pickle:"user"`
 		Access float64 `pickle:"_access_time"`
 	}
-	if err := pickle.Unmarshal([]byte(session), &s, nil); err != nil {
+	if err := pickle.Unmarshal([]byte(session), &s, pickle.UnmarshalOptions{}); err != nil {
 		panic(err)
 	}
 	fmt.Println(s.User, s.Access)
@@ -102,9 +102,83 @@ func ExampleMarshal() {
 		fmt.Println(g.Module, g.Name, g.Role)
 	}
 	var back []*Line
-	err = pickle.Unmarshal(data, &back, &r)
+	err = pickle.Unmarshal(data, &back, pickle.UnmarshalOptions{Registry: &r})
 	fmt.Println(*back[0], err)
 	// Output:
 	// shop Line class
 	// {apple 2} <nil>
+}
+
+// ExampleDecode_walk prints what a value holds. Values may hold themselves, so
+// that a walk notes where it has been.
+func ExampleDecode_walk() {
+	data := []byte("(dp0\nVcart\np1\n(lp2\n(I1\nVapple\ntp3\naVtags\np4\n0g2\nas.")
+	v, err := pickle.Decode(data, pickle.DecodeOptions{})
+	if err != nil {
+		panic(err)
+	}
+	seen := map[pickle.Value]bool{}
+	var walk func(v pickle.Value, indent string)
+	walk = func(v pickle.Value, indent string) {
+		if seen[v] {
+			fmt.Printf("%s%T again\n", indent, v)
+			return
+		}
+		if items, ok := pickle.Mapping(v); ok {
+			seen[v] = true
+			for _, item := range items {
+				fmt.Printf("%s%v:\n", indent, item.Key)
+				walk(item.Value, indent+"  ")
+			}
+		} else if items, ok := pickle.Sequence(v); ok {
+			seen[v] = true
+			fmt.Printf("%s%T of %d\n", indent, v, len(items))
+			for _, item := range items {
+				walk(item, indent+"  ")
+			}
+		} else {
+			fmt.Printf("%s%T %v\n", indent, v, v)
+		}
+	}
+	walk(v, "")
+	// Output:
+	// cart:
+	//   *pickle.List of 2
+	//     *pickle.Tuple of 2
+	//       pickle.Int 1
+	//       pickle.Str apple
+	//     *pickle.List again
+}
+
+// ExampleObject_Attributes changes an attribute and writes the object back.
+func ExampleObject_Attributes() {
+	v, err := pickle.Decode([]byte(session), pickle.DecodeOptions{})
+	if err != nil {
+		panic(err)
+	}
+	attributes := v.(*pickle.Object).Attributes()
+	attributes.Set(pickle.Str("user"), pickle.None{})
+	attributes.Set(pickle.Str("seen"), &pickle.Set{Items: []pickle.Value{pickle.Int(1)}})
+	data, err := pickle.Append(nil, v, pickle.DefaultProtocol)
+	if err != nil {
+		panic(err)
+	}
+	seen, err := pickle.FindAttribute(data, "seen")
+	fmt.Println(seen.(*pickle.Set).Items, err)
+	// Output: [1] <nil>
+}
+
+// ExampleUnmarshalOptions reads a str of Python 2, which was written in
+// Latin-1.
+func ExampleUnmarshalOptions() {
+	data := []byte("S'se\\xf1or'\n.")
+	var text string
+	options := pickle.UnmarshalOptions{DecodeOptions: pickle.DecodeOptions{Python2: pickle.Python2Latin1}}
+	fmt.Println(pickle.Unmarshal(data, &text, options), text)
+
+	var bytes []byte
+	fmt.Println(pickle.Unmarshal(data, &bytes, pickle.UnmarshalOptions{}), bytes)
+	// Output:
+	// <nil> señor
+	// <nil> [115 101 241 111 114]
 }

@@ -31,6 +31,7 @@ const (
 	reconstructor         // copyreg._reconstructor: an instance, in protocols 0 and 1
 	newObject             // copyreg.__newobj__
 	newObjectEx           // copyreg.__newobj_ex__
+	partial               // functools.partial: copyreg.__newobj_ex__ in protocols 2 and 3
 )
 
 func specialOf(module, name []byte) special {
@@ -45,6 +46,10 @@ func specialOf(module, name []byte) special {
 	case "_codecs":
 		if string(name) == "encode" {
 			return encode
+		}
+	case "functools":
+		if string(name) == "partial" {
+			return partial
 		}
 	case "copyreg":
 		switch string(name) {
@@ -103,6 +108,9 @@ func (m *machine) stackGlobal() error {
 func (m *machine) load(module, name []byte) (value, error) {
 	if !validPath(module) || !validPath(name) {
 		return value{}, m.fail("not a name that can be imported")
+	}
+	if len(module)+len(name) > maxName {
+		return value{}, m.fail("the names are too long")
 	}
 	u := use{role: RolePopped, offset: uint32(m.op)}
 	newModule, newName := "", ""

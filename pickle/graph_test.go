@@ -22,6 +22,11 @@ func (c *graphs) same(a, b Value, path string) {
 	if c.err != nil {
 		return
 	}
+	if i, ok := imported(a); ok {
+		if j, ok := imported(b); ok && i == j {
+			return // by name here, by getattr there
+		}
+	}
 	if fmt.Sprintf("%T", a) != fmt.Sprintf("%T", b) {
 		c.err = fmt.Errorf("%s: %T and %T", path, a, b)
 		return

@@ -29,8 +29,9 @@ func Marshal(v any, r *Registry) ([]byte, error) {
 //	maps                                 dict, by ascending keys
 //	structs                              dict, or an instance of the class in r
 //	pointers                             what they point to, as one object
-//	time.Time                            datetime: naive in the location Naive, else aware
+//	time.Time                            datetime: naive in the locations Naive and NaiveFold, else aware
 //	time.Duration, Date                  timedelta (whole microseconds), date
+//	TimeOfDay, Deque                     time, deque
 //	Decimal, UUID, *big.Rat, *big.Int    Decimal, UUID, Fraction, int
 //	complex64, complex128                complex
 //	Value                                itself
@@ -108,7 +109,9 @@ func (m *marshaler) value(v reflect.Value, made func(Value)) (Value, error) {
 // standard converts the types that stand for one of Python's standard library.
 func (m *marshaler) standard(v reflect.Value) (Value, error) {
 	switch v.Type() {
-	case reflect.TypeFor[time.Time](), reflect.TypeFor[Date](), reflect.TypeFor[time.Duration](),
+	case dequeType:
+		return nil, nil // as its pointer may be shared, structure makes it
+	case reflect.TypeFor[time.Time](), reflect.TypeFor[TimeOfDay](), reflect.TypeFor[Date](), reflect.TypeFor[time.Duration](),
 		reflect.TypeFor[Decimal](), reflect.TypeFor[UUID]():
 		return standardObject(v.Interface())
 	case reflect.TypeFor[*big.Rat](), reflect.TypeFor[*big.Int]():
@@ -201,6 +204,9 @@ func compareKeys(a, b Value) int {
 }
 
 func (m *marshaler) structure(v reflect.Value, made func(Value)) (Value, error) {
+	if v.Type() == dequeType {
+		return m.deque(v.Interface().(Deque), made)
+	}
 	reg, registered := m.registry.goType(v.Type())
 	if !registered {
 		d := new(Dict)

@@ -86,6 +86,10 @@ func (p *Policy) Check(r Report) error {
 
 // judge returns why g is refused, or nothing.
 func (p *Policy) judge(g *Global) string {
+	// A class's __new__ that is not called is no more than the class.
+	if class, ok := strings.CutSuffix(g.Name, ".__new__"); ok && g.Derived && g.Role <= RoleLoaded {
+		return p.judge(&Global{Module: g.Module, Name: class, Role: RoleLoaded})
+	}
 	if permissions, ok := p.harmless[g.Module][g.Name]; ok {
 		for i := range permissions {
 			if permissions[i].covers(g) {

@@ -7,6 +7,8 @@ var harmlessRules = []rule{
 	// Pickle's own reconstructors.
 	{"copyreg", "_reconstructor", "call(global,global,data)", "instances below protocol 2: class, base in C, state of the base"},
 	{"copyreg", "__newobj__", "call(global,any...)", "what NEWOBJ does, where a class asks for it below protocol 2"},
+	{"copyreg", "__newobj_ex__", "call(global,tuple,dict)", "what NEWOBJ_EX does, where a class asks for it below protocol 2"},
+	{"functools", "partial", "call(new)", "what NEWOBJ_EX does, in protocols 2 and 3: the class and its arguments are judged by themselves"},
 	{"_codecs", "encode", "call(text,latin1)", "bytes below protocol 3; other codecs would be imported by name"},
 	{"builtins", "getattr", "call(global,text)", "nested classes below protocol 4, class methods, Enum of 3.11; the attribute is judged by itself"},
 	{"builtins", "type", "call(none)", "type(None)"},
@@ -14,7 +16,8 @@ var harmlessRules = []rule{
 	// Built-in types. Called only with what is no larger than its pickle:
 	// bytearray(10**10) and list(range(10**10)) are not.
 	{"builtins", "object", "load class()", "a bare object; the base of a class below protocol 2"},
-	{"builtins", "int float str bool tuple list dict", "load", "a default_factory, or the base of a class below protocol 2"},
+	{"builtins", "int float str bool list dict", "load", "a default_factory, or the base of a class below protocol 2"},
+	{"builtins", "tuple", "load call(tuple)", "the same; and what date.isocalendar() returns"},
 	{"builtins", "bytes", "load call()", "b'' below protocol 3"},
 	{"builtins", "bytearray", "load call() call(bytes) call(text,latin1) call(bytes,none)", "below protocol 5"},
 	{"builtins", "set frozenset", "load call(list) call(list,none)", "below protocol 4, and subclasses"},
@@ -30,8 +33,10 @@ var harmlessRules = []rule{
 		ProcessLookupError TimeoutError ReferenceError RuntimeError NotImplementedError RecursionError
 		StopIteration StopAsyncIteration SyntaxError IndentationError TabError SystemError TypeError
 		ValueError UnicodeError UnicodeDecodeError UnicodeEncodeError UnicodeTranslateError
-		ZeroDivisionError FloatingPointError OverflowError Warning UserWarning DeprecationWarning
-		RuntimeWarning`, "load call(any...) state", "exceptions hold their arguments"},
+		ZeroDivisionError FloatingPointError OverflowError GeneratorExit KeyboardInterrupt SystemExit
+		EnvironmentError IOError PythonFinalizationError BaseExceptionGroup ExceptionGroup
+		Warning BytesWarning DeprecationWarning EncodingWarning FutureWarning ImportWarning
+		PendingDeprecationWarning ResourceWarning RuntimeWarning SyntaxWarning UnicodeWarning UserWarning`, "load call(any...) state", "exceptions hold their arguments"},
 
 	// Numbers, dates and identifiers.
 	{"datetime", "date", "load call(bytes)", "4 bytes"},
@@ -44,12 +49,15 @@ var harmlessRules = []rule{
 	{"zoneinfo._zoneinfo", "ZoneInfo", "load", "the same, without the C module"},
 	{"zoneinfo._zoneinfo", "ZoneInfo._unpickle", "call(text,int|bool)", "the same, without the C module"},
 	{"decimal", "Decimal", "load call(text)", "a number in text"},
+	{"decimal", `Clamped ConversionSyntax DecimalException DivisionByZero DivisionImpossible DivisionUndefined
+		FloatOperation Inexact InvalidContext InvalidOperation Overflow Rounded Subnormal Underflow`, "load call(any...) state", "exceptions hold their arguments"},
 	{"fractions", "Fraction", "load call(ratio) call(int,int)", "digits alone: Fraction('1e1000000000') would compute it"},
 	{"uuid", "UUID", "load class() state", "attributes"},
 	{"uuid", "SafeUUID", "load call(int|none)", "an Enum"},
 	{"uuid", "SafeUUID.safe SafeUUID.unsafe SafeUUID.unknown", "load", "its members, as 3.11 writes them"},
 	{"calendar", "Day Month", "load call(int)", "Enums of 3.12"},
 	{"http", "HTTPStatus", "load call(int)", "an Enum"},
+	{"re", "RegexFlag", "load call(int)", "an Enum"},
 	{"http", "HTTPMethod", "load call(text)", "an Enum"},
 	{"time", "struct_time", "load call(tuple,dict)", "numbers"},
 	{"random", "Random", "load call() state", "a generator's state"},
@@ -62,7 +70,7 @@ var harmlessRules = []rule{
 	{"collections", "ChainMap UserDict UserList", "load class() state", "attributes"},
 	{"collections", "UserString", "load class() class(text) state", "text"},
 	{"array", "array", "load call(text,list) state", "an array below protocol 3"},
-	{"array", "_array_reconstructor", "call(global,text,int,bytes)", "an array"},
+	{"array", "_array_reconstructor", "call(global,text,int,bytes) state", "an array; attributes, of a subclass"},
 	{"types", "SimpleNamespace", "load call() call(dict) class() state", "attributes"},
 	{"_io", "BytesIO StringIO", "load class() call() state", "a buffer"},
 	{"http.cookies", "BaseCookie SimpleCookie Morsel", "load class() class(dict) items state", "dicts"},

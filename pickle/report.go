@@ -70,6 +70,7 @@ const (
 	KindFrozenSet      // frozenset
 	KindGlobal         // what GLOBAL, STACK_GLOBAL or getattr yields
 	KindObject         // what a call returns, or an instance made
+	KindNew            // a class's __new__, passed to functools.partial
 	kindCount
 
 	// KindMixed stands in Args.Kinds for values of several kinds.
@@ -83,7 +84,7 @@ const (
 func (k Kind) String() string {
 	names := [...]string{
 		"?", "none", "bool", "int", "float", "text", "latin1", "ratio", "bytes", "bytearray",
-		"list", "tuple", "dict", "set", "frozenset", "global", "object", "mixed", "persistent",
+		"list", "tuple", "dict", "set", "frozenset", "global", "object", "new", "mixed", "persistent",
 	}
 	if int(k) >= len(names) {
 		return strconv.Itoa(int(k))

@@ -107,7 +107,7 @@ func kindsNamed(name string) kindSet {
 	case "any":
 		return everyKind
 	case "data":
-		return everyKind &^ (1<<KindGlobal | 1<<KindObject | 1<<KindMixed)
+		return everyKind &^ (1<<KindGlobal | 1<<KindObject | 1<<KindNew | 1<<KindMixed)
 	case "text":
 		return 1<<KindText | 1<<KindLatin1 | 1<<KindRatio
 	}

@@ -3,18 +3,18 @@ package pickle
 import "encoding/binary"
 
 // skim carries out the opcodes that make up most of a pickle: those that push
-// a number, text, an empty container or a memo entry, with the MEMOIZE after
-// it, and MARK. It keeps what it needs in registers and looks at tables rather
-// than branch by opcode, because branches that the processor cannot foresee are
-// what a pickle costs. It stops before the first opcode that it does not
-// know, or that is not plainly right: the step of that one decides, and says
-// what is wrong.
+// a number, text, an empty container or a memo entry, with the MEMOIZE or
+// BINPUT after it, and MARK. It keeps what it needs in registers and looks at
+// tables rather than branch by opcode, because branches that the processor
+// cannot foresee are what a pickle costs. It stops before the first opcode that
+// it does not know, or that is not plainly right: the step of that one decides,
+// and says what is wrong.
 func (m *machine) skim() {
 	data, pos := m.data[:m.end], m.pos
 	stack, memo := m.stack, m.memo
 	objects, most := len(m.objects), m.limits.MaxMemo
-	if len(memo) != m.memoLen {
-		most = 0 // MEMOIZE would not write at the end
+	if len(memo) != m.memoLen || m.sparse != nil {
+		most = 0 // MEMOIZE may not write a new entry at the end
 	}
 scan:
 	for len(data)-pos > skimAhead {
@@ -25,8 +25,15 @@ scan:
 			stack = append(stack, skimValues[op])
 			continue
 		case skimText:
-			start, end := pos+2, pos+2+int(data[pos+1])
-			if len(data)-end < 8 || !isShortASCII(data, start, end) {
+			start, length := pos+2, uint64(data[pos+1])
+			if op == opBinUnicode {
+				start, length = pos+5, uint64(binary.LittleEndian.Uint32(data[pos+1:]))
+			}
+			if room := len(data) - 8 - start; room < 0 || length > uint64(room) {
+				break scan
+			}
+			end := start + int(length)
+			if !isShortASCII(data, start, end) {
 				break scan
 			}
 			pos = end
@@ -49,14 +56,19 @@ scan:
 			m.marks = append(m.marks, m.fence)
 			continue
 		case skimMemoize:
-			if len(stack) <= m.fence || len(memo) >= most {
+			if len(stack) <= m.fence || len(memo) >= most || op == opBinPut && int(data[pos+1]) != len(memo) {
 				break scan
 			}
 		default:
 			break scan
 		}
-		if data[pos] == opMemoize && len(memo) < most {
+		switch next := data[pos]; {
+		case len(memo) >= most:
+		case next == opMemoize:
 			pos++
+			memo = append(memo, stack[len(stack)-1])
+		case next == opBinPut && int(data[pos+1]) == len(memo):
+			pos += 2
 			memo = append(memo, stack[len(stack)-1])
 		}
 	}
@@ -98,8 +110,8 @@ const (
 var skims = [256]uint8{
 	opNone: skimScalar, opNewTrue: skimScalar, opNewFalse: skimScalar,
 	opBinInt1: skimScalar, opBinInt2: skimScalar, opBinInt: skimScalar, opBinFloat: skimScalar,
-	opShortBinUnicode: skimText, opEmptyList: skimContainer, opEmptyDict: skimContainer,
-	opBinGet: skimGet, opMark: skimMark, opMemoize: skimMemoize,
+	opShortBinUnicode: skimText, opBinUnicode: skimText, opEmptyList: skimContainer, opEmptyDict: skimContainer,
+	opBinGet: skimGet, opMark: skimMark, opMemoize: skimMemoize, opBinPut: skimMemoize,
 }
 
 // scalarSizes holds lengths in bytes, opcode included.

@@ -39,6 +39,10 @@ func TestSkimDoesAsSteps(t *testing.T) {
 		"\x80\x04](\x94K\x01K\x02K\x03e.......", // MEMOIZE of what lies below MARK
 		"\x80\x04\x94N........",                 // of nothing
 		"\x80\x04h\x00.........",                // an entry that nobody wrote
+		"\x80\x02X\xff\xff\xff\xffabcdefghijk",  // text beyond the end
+		"\x80\x02(q\x00.........",               // BINPUT of nothing
+		"\x80\x02]q\x01h\x01h\x00.......",       // a gap
+		"\x80\x02]q\x00h\x00q\x00.......",       // an entry written again
 		"\x80\x02Nq\x05\x8c\x01a\x94h\x06.....", // MEMOIZE after a gap
 	} {
 		checkSkim(t, []byte(data))

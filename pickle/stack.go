@@ -54,6 +54,9 @@ type keys uint8
 const (
 	keyClass   keys = 1 << iota // it has the key "__class__"
 	keySpecial                  // it has a key that begins with "__"
+	keyOther                    // it has a key that is no text
+	keyPartial                  // it is a functools.partial of a class's __new__, of which BUILD is expected
+	keyMaker                    // it is one that only makes an instance: its use is that of the class
 )
 
 func (m *machine) push(v value) { m.stack = append(m.stack, v) }

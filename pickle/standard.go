@@ -3,21 +3,9 @@ package pickle
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"math"
 	"math/big"
 	"time"
 )
-
-// Naive is the location of a time.Time that stands for a datetime without
-// tzinfo: the clock it shows is meant, and no instant.
-var Naive = time.FixedZone("naive", 0)
-
-// A Date is a datetime.date.
-type Date struct {
-	Year  int
-	Month time.Month
-	Day   int
-}
 
 // Decimal is a decimal.Decimal, as str writes it: "1.50", "NaN", "1E+3".
 type Decimal string
@@ -32,7 +20,7 @@ func (u UUID) String() string {
 }
 
 // standardValue returns the Go form of what Python's standard library
-// pickles: time.Time, Date, time.Duration, Decimal, UUID, *big.Rat,
+// pickles: time.Time, TimeOfDay, Date, time.Duration, Decimal, UUID, *big.Rat,
 // complex128. ok is false for everything else, and for what does not fit.
 func standardValue(o *Object) (v any, ok bool) {
 	class, named := o.Class()
@@ -43,6 +31,8 @@ func standardValue(o *Object) (v any, ok bool) {
 	switch class {
 	case Import{"datetime", "datetime"}:
 		return timeOf(args)
+	case Import{"datetime", "time"}:
+		return timeOfDayOf(args)
 	case Import{"datetime", "date"}:
 		return dateOf(args)
 	case Import{"datetime", "timedelta"}:
@@ -73,66 +63,6 @@ func argument[T Value](args []Value, i int) (v T, ok bool) {
 	return v, ok
 }
 
-// timeOf reads the ten bytes of datetime.__reduce_ex__: year, month (the
-// high bit is fold), day, hour, minute, second, microseconds, big-endian.
-func timeOf(args []Value) (any, bool) {
-	b, ok := argument[Bytes](args, 0)
-	if !ok || len(b) != 10 || len(args) > 2 {
-		return nil, false
-	}
-	zone := Naive
-	if len(args) == 2 {
-		if zone, ok = zoneOf(args[1]); !ok {
-			return nil, false
-		}
-	}
-	micro := int(b[7])<<16 | int(b[8])<<8 | int(b[9])
-	t := time.Date(int(b[0])<<8|int(b[1]), time.Month(b[2]&0x7f), int(b[3]),
-		int(b[4]), int(b[5]), int(b[6]), micro*1000, zone)
-	return t, true
-}
-
-// zoneOf knows timezone.utc, timezone(timedelta) with and without a name, and
-// ZoneInfo, whose key is looked up in Go's own database.
-func zoneOf(v Value) (*time.Location, bool) {
-	if v == (Import{"datetime", "timezone.utc"}) {
-		return time.UTC, true
-	}
-	o, ok := v.(*Object)
-	if !ok || o.Args == nil {
-		return nil, false
-	}
-	switch isZoneInfo := o.isCallOf("zoneinfo", "ZoneInfo._unpickle"); {
-	case isZoneInfo || o.isGetattrOf(Import{"zoneinfo", "ZoneInfo"}, "_unpickle"):
-		key, ok := argument[Str](o.Args.Items, 0)
-		if !ok {
-			return nil, false
-		}
-		zone, err := time.LoadLocation(string(key))
-		return zone, err == nil
-	case o.isGetattr(Import{"datetime", "timezone"}, "utc"):
-		return time.UTC, true
-	}
-	class, _ := o.Class()
-	offset, ok := argument[*Object](o.Args.Items, 0)
-	if class != (Import{"datetime", "timezone"}) || !ok {
-		return nil, false
-	}
-	if class, _ := offset.Class(); class != (Import{"datetime", "timedelta"}) || offset.Args == nil {
-		return nil, false
-	}
-	d, ok := durationOf(offset.Args.Items)
-	seconds, _ := d.(time.Duration)
-	if !ok {
-		return nil, false
-	}
-	name, named := argument[Str](o.Args.Items, 1)
-	if seconds == 0 && !named {
-		return time.UTC, true
-	}
-	return time.FixedZone(string(name), int(seconds/time.Second)), true
-}
-
 func (o *Object) isCallOf(module, name string) bool {
 	return o.How == Reduce && o.Callable == Import{module, name}
 }
@@ -146,25 +76,6 @@ func (o *Object) isGetattr(of Import, name string) bool {
 func (o *Object) isGetattrOf(of Import, name string) bool {
 	callable, ok := o.Callable.(*Object)
 	return ok && callable.Args != nil && callable.isGetattr(of, name)
-}
-
-func dateOf(args []Value) (any, bool) {
-	b, ok := argument[Bytes](args, 0)
-	if !ok || len(b) != 4 || len(args) != 1 {
-		return nil, false
-	}
-	return Date{int(b[0])<<8 | int(b[1]), time.Month(b[2]), int(b[3])}, true
-}
-
-func durationOf(args []Value) (any, bool) {
-	days, ok1 := argument[Int](args, 0)
-	seconds, ok2 := argument[Int](args, 1)
-	micro, ok3 := argument[Int](args, 2)
-	const most = math.MaxInt64 / int64(24*time.Hour)
-	if !ok1 || !ok2 || !ok3 || int64(days) >= most || int64(days) <= -most || uint64(seconds) >= 86400 || uint64(micro) >= 1e6 {
-		return nil, false
-	}
-	return time.Duration(days)*24*time.Hour + time.Duration(seconds)*time.Second + time.Duration(micro)*time.Microsecond, true
 }
 
 func uuidOf(o *Object) (any, bool) {
@@ -241,6 +152,8 @@ func standardObject(v any) (Value, error) {
 	switch v := v.(type) {
 	case time.Time:
 		return datetimeOf(v)
+	case TimeOfDay:
+		return timeObject(v)
 	case Date:
 		if v.Year < 1 || v.Year > 9999 || v.Month < 1 || v.Month > 12 || v.Day < 1 || v.Day > 31 {
 			return nil, &ConvertError{Reason: "not a date of the years 1 to 9999"}
@@ -261,43 +174,4 @@ func standardObject(v any) (Value, error) {
 		return newCall("builtins", "complex", Float(real(v)), Float(imag(v))), nil
 	}
 	return nil, nil
-}
-
-// datetimeOf keeps microseconds and cuts what is finer. Of a location other
-// than UTC and Naive it keeps the offset in force at t, under its short name.
-func datetimeOf(t time.Time) (Value, error) {
-	if t.Year() < 1 || t.Year() > 9999 {
-		return nil, &ConvertError{Reason: "datetime holds the years 1 to 9999"}
-	}
-	micro := t.Nanosecond() / 1000
-	b := Bytes([]byte{
-		byte(t.Year() >> 8), byte(t.Year()), byte(t.Month()), byte(t.Day()),
-		byte(t.Hour()), byte(t.Minute()), byte(t.Second()), byte(micro >> 16), byte(micro >> 8), byte(micro),
-	})
-	switch t.Location() {
-	case Naive:
-		return newCall("datetime", "datetime", b), nil
-	case time.UTC:
-		return newCall("datetime", "datetime", b, newCall("datetime", "timezone", timedeltaOf(0))), nil
-	}
-	name, offset := t.Zone()
-	if offset <= -86400 || offset >= 86400 {
-		return nil, &ConvertError{Reason: "timezone holds offsets of less than a day"}
-	}
-	args := []Value{timedeltaOf(time.Duration(offset) * time.Second)}
-	if name != "" {
-		args = append(args, Str(name))
-	}
-	return newCall("datetime", "datetime", b, newCall("datetime", "timezone", args...)), nil
-}
-
-// timedeltaOf counts days down to below, so that the rest is positive.
-func timedeltaOf(d time.Duration) Value {
-	const day = 24 * time.Hour
-	days := d / day
-	if d%day < 0 {
-		days--
-	}
-	rest := d - days*day
-	return newCall("datetime", "timedelta", Int(days), Int(rest/time.Second), Int(rest%time.Second/time.Microsecond))
 }

@@ -4,16 +4,28 @@ import (
 	"fmt"
 	"math/big"
 	"reflect"
+	"time"
 )
 
+// UnmarshalOptions says how Unmarshal reads. Its zero value serves.
+type UnmarshalOptions struct {
+	// DecodeOptions are those of Decode. Python2 says whether a str of Python 2
+	// is text; by default it goes into strings and slices of bytes alike, with
+	// the bytes it has.
+	DecodeOptions
+
+	// Registry pairs classes with struct types. Default: none.
+	Registry *Registry
+}
+
 // Unmarshal decodes the pickle at the start of data and stores it in what
-// target points to. It is Decode and then FromValue.
-func Unmarshal(data []byte, target any, r *Registry) error {
-	v, err := Decode(data, DecodeOptions{})
+// target points to. It is Decode and then FromValue, whose errors it returns.
+func Unmarshal(data []byte, target any, options UnmarshalOptions) error {
+	v, err := Decode(data, options.DecodeOptions)
 	if err != nil {
 		return err
 	}
-	return FromValue(v, target, r)
+	return FromValue(v, target, options.Registry)
 }
 
 // FromValue stores v in what target points to, by the table of ToValue read
@@ -29,8 +41,8 @@ func Unmarshal(data []byte, target any, r *Registry) error {
 //   - None sets pointers, maps, slices and interfaces to nil.
 //   - A Value takes anything as it is. An empty interface takes int64 or
 //     *big.Int, float64, string, []byte, []any, map[string]any or, with other
-//     keys, map[any]any; of instances what the table lists, a pointer to the
-//     struct in r, or else the *Object.
+//     keys, map[any]any; of instances what the table lists (a *Deque for a
+//     deque), a pointer to the struct in r, or else the *Object.
 //
 // The same object twice is the same pointer, map or slice twice. r may be nil. The
 // error is a *ConvertError: types that do not go together, a number that
@@ -77,6 +89,9 @@ func (u *unmarshaler) store(v Value, t reflect.Value) error {
 			t.Set(reflect.ValueOf(std))
 			return nil
 		}
+	}
+	if t.Type() == dequeType {
+		return u.deque(v, t)
 	}
 	switch t.Kind() {
 	case reflect.Interface: // without a standard form
@@ -202,6 +217,10 @@ func (u *unmarshaler) pointer(v Value, t reflect.Value) error {
 }
 
 func (u *unmarshaler) structure(v Value, t reflect.Value) error {
+	switch t.Type() {
+	case reflect.TypeFor[time.Time](), reflect.TypeFor[TimeOfDay](), reflect.TypeFor[Date](), reflect.TypeFor[big.Int](), reflect.TypeFor[big.Rat]():
+		return mismatch(v, t.Type()) // standardValue made none
+	}
 	o, isObject := v.(*Object)
 	if reg, ok := u.registry.goType(t.Type()); ok {
 		if !isObject {
@@ -380,6 +399,14 @@ func (u *unmarshaler) storeAny(v Value, t reflect.Value) error {
 	return nil
 }
 
+func isString(v Value) bool {
+	switch v.(type) {
+	case Str, ByteStr:
+		return true
+	}
+	return false
+}
+
 // anyType returns the type to store v as, or nil for v as it is.
 func (u *unmarshaler) anyType(v Value) reflect.Type {
 	switch v := v.(type) {
@@ -402,10 +429,13 @@ func (u *unmarshaler) anyType(v Value) reflect.Type {
 		if reg, known := u.registry.class(class); ok && known {
 			return reflect.PointerTo(reg.typ)
 		}
+		if _, _, ok := dequeOf(v); ok {
+			return reflect.PointerTo(dequeType)
+		}
 	}
 	if items, ok := Mapping(v); ok {
 		for _, item := range items {
-			if _, ok := item.Key.(Str); !ok {
+			if !isString(item.Key) {
 				return reflect.TypeFor[map[any]any]()
 			}
 		}

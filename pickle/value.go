@@ -101,8 +101,16 @@ type Object struct {
 	// it is not nil: the sixth item of a reduce value.
 	StateSetter Value
 
-	// Later holds what does not fit the order above. CPython writes none.
+	// Later holds what does not fit the order above. CPython writes it for an
+	// object that was met again inside its own arguments alone.
 	Later []Step
+
+	// outer is the call in whose arguments this object was made, where CPython
+	// met the object again inside its own arguments. Its result was thrown
+	// away, but its arguments are others than Args: __reduce__ makes new ones
+	// each time, and what is still empty in the inner ones has been filled in
+	// the outer.
+	outer *Object
 }
 
 // How says how an object is made.
@@ -174,14 +182,29 @@ func (d *Dict) Set(key, v Value) {
 // copyreg's functions, which protocols 0 and 1 call, get as their first
 // argument. ok is false when that is no import.
 func (o *Object) Class() (class Import, ok bool) {
-	class, ok = o.Callable.(Import)
+	class, ok = imported(o.Callable)
 	if ok && o.How == Reduce && class.Module == "copyreg" && o.Args != nil && len(o.Args.Items) > 0 {
 		switch class.Name {
 		case "_reconstructor", "__newobj__", "__newobj_ex__":
-			class, ok = o.Args.Items[0].(Import)
+			class, ok = imported(o.Args.Items[0])
 		}
 	}
 	return class, ok
+}
+
+// imported returns the import that v is, or gets by getattr of one, as nested
+// classes are below protocol 4.
+func imported(v Value) (i Import, ok bool) {
+	if i, ok = v.(Import); ok {
+		return i, true
+	}
+	o, ok := v.(*Object)
+	if !ok || o.Args == nil || len(o.Args.Items) != 2 || !o.isCallOf("builtins", "getattr") {
+		return Import{}, false
+	}
+	of, ok1 := o.Args.Items[0].(Import)
+	name, ok2 := o.Args.Items[1].(Str)
+	return Import{of.Module, of.Name + "." + string(name)}, ok1 && ok2
 }
 
 // Attributes returns the dict of o's attributes, as the default BUILD takes

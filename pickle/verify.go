@@ -76,7 +76,9 @@ func (m *machine) release() {
 // run carries out opcodes until STOP.
 func (m *machine) run() error {
 	for {
-		m.skim()
+		if m.pos < m.end && skims[m.data[m.pos]] != 0 {
+			m.skim()
+		}
 		if done, err := m.step(); done || err != nil {
 			return err
 		}

@@ -70,6 +70,70 @@ case(
     + text("id")
     + b"\x85R.",
 )
+case(
+    "memo-overwritten",
+    "an entry is written twice",
+    P4
+    + text("json")
+    + b"q\x000"
+    + text("os")
+    + b"q\x000h\x00"
+    + text("system")
+    + b"\x93"
+    + text("id")
+    + b"\x85R.",
+)
+case(
+    "memo-overwritten-long",
+    "the same by LONG_BINPUT and PUT",
+    P4
+    + text("json")
+    + b"r\x05\x00\x00\x000"
+    + text("os")
+    + b"p5\n0g5\n"
+    + text("system")
+    + b"\x93"
+    + text("id")
+    + b"\x85R.",
+)
+case(
+    "memo-far-then-near",
+    "an index far beyond, and again when it has come near",
+    P4
+    + text("json")
+    + b"p300\n0"
+    + b"N0" * 160
+    + text("os")
+    + b"p300\n0g300\n"
+    + text("system")
+    + b"\x93"
+    + text("id")
+    + b"\x85R.",
+)
+case(
+    "put-after-pop",
+    "PUT of what lies below what was pushed last",
+    P4 + text("os") + text("json") + b"0q\x00" + text("system") + b"\x93" + text("id") + b"\x85R.",
+)
+case(
+    "put-after-mark-popped",
+    "PUT of what lies below a mark that is gone",
+    P4 + text("os") + b"(" + text("json") + b"1q\x00" + text("system") + b"\x93)R.",
+)
+case(
+    "memoize-after-get",
+    "MEMOIZE of what GET fetched",
+    P4
+    + text("os")
+    + b"\x94"
+    + text("path")
+    + b"0h\x00\x940"
+    + b"h\x01"
+    + text("system")
+    + b"\x93"
+    + text("id")
+    + b"\x85R0.",
+)
 case("stack-global-dup", "the module's name is the function's", P4 + text("code") + b"2\x93)R.")
 case(
     "stack-global-pop",
@@ -143,6 +207,7 @@ case(
 )
 case("after-effects-cut", "the call comes before the input ends", SYSTEM + b"(S'id'\ntR")
 case("popped", "called, and the result dropped", SYSTEM + b"(S'id'\ntR0N.")
+case("second-pickle", "called, with a harmless pickle after STOP", SYSTEM + CALL + b"N.")
 case("trailing-garbage", "called, with bytes after STOP", SYSTEM + CALL + b"\x00\xff")
 case(
     "inside-session",
@@ -261,6 +326,130 @@ case(
 case("reduce-list-arguments", "arguments that are no tuple", OWN + b"]R.")
 case("reduce-made-arguments", "arguments that a call returned", OWN + OWN + b"(tRR.")
 
+# How protocols 2 and 3 spell NEWOBJ_EX, and what resembles it. The harmless
+# form is partial(new, class, **{}), of which nothing else may be made.
+P2 = b"\x80\x02"
+PARTIAL = b"cfunctools\npartial\n"
+NEW = GETATTR + OWN + b"V__new__\n\x86R"
+STATE_ARGS = OWN + b"\x85"
+
+
+def partial(function, state=None, call=b")R."):
+    body = P2 + PARTIAL + function + b"\x85R"
+    if state is not None:
+        body += b"(" + b"".join(state) + b"tb"
+    return body + call
+
+
+case(
+    "partial-system",
+    "partial(os.system)",
+    partial(SYSTEM, (SYSTEM, text("id") + b"\x85", b"}", b"N")),
+)
+case(
+    "partial-state-system",
+    "partial(new) of which BUILD makes partial(os.system)",
+    partial(NEW, (SYSTEM, text("id") + b"\x85", b"}", b"N")),
+)
+case(
+    "partial-state-getattr",
+    "another attribute than __new__",
+    partial(NEW, (GETATTR + OWN + b"Vsave\n\x86R", STATE_ARGS, b"}", b"N")),
+)
+case(
+    "partial-state-system-kept",
+    "the same, for the application to call",
+    partial(NEW, (SYSTEM, text("id") + b"\x85", b"}", b"N"), b"."),
+)
+case(
+    "partial-state-own-kept",
+    "a partial of an application's function, for the application to call",
+    partial(NEW, (b"cmyapp.sessions\nrebuild\n", b")", b"}", b"N"), b"."),
+)
+case(
+    "partial-new-popen",
+    "new of a class with an effect",
+    partial(GETATTR + b"csubprocess\nPopen\nV__new__\n\x86R", (NEW, STATE_ARGS, b"}", b"N")),
+)
+case(
+    "partial-class-popen",
+    "object.__new__ of a class with an effect",
+    partial(NEW, (NEW, b"csubprocess\nPopen\n" + text("id") + b"\x86", b"}", b"N")),
+)
+case(
+    "partial-class-computed",
+    "the class is what a call returned",
+    partial(NEW, (NEW, MADE + b"\x85", b"}", b"N")),
+)
+case("partial-no-class", "no class at all", partial(NEW, (NEW, b")", b"}", b"N")))
+case(
+    "partial-called-with",
+    "further arguments at the call",
+    partial(NEW, (NEW, STATE_ARGS, b"}", b"N"), text("id") + b"\x85R."),
+)
+case("partial-not-built", "called before BUILD", partial(NEW))
+case(
+    "partial-built-twice",
+    "harmless at first, os.system then",
+    partial(
+        NEW,
+        (NEW, STATE_ARGS, b"}", b"N"),
+        b"(" + SYSTEM + text("id") + b"\x85}Ntb)R.",
+    ),
+)
+case(
+    "partial-built-again",
+    "os.system by way of the memo, after the first call",
+    P2
+    + PARTIAL
+    + NEW
+    + b"\x85Rq\xff("
+    + NEW
+    + STATE_ARGS
+    + b"}Ntb)R0h\xff("
+    + SYSTEM
+    + text("id")
+    + b"\x85}Ntb)R.",
+)
+case(
+    "partial-attributes",
+    "attributes of the partial",
+    partial(NEW, (NEW, STATE_ARGS, b"}", b"}" + text("func") + SYSTEM + b"s")),
+)
+case(
+    "partial-keywords-int",
+    "keywords that are no names",
+    partial(NEW, (NEW, STATE_ARGS, b"}K\x01Ns", b"N")),
+)
+case(
+    "partial-keywords-object",
+    "keywords that a call returned",
+    partial(NEW, (NEW, STATE_ARGS, MADE, b"N")),
+)
+case(
+    "partial-two-arguments",
+    "partial(os.system, 'id') at once",
+    P2 + PARTIAL + SYSTEM + text("id") + b"\x86R)R.",
+)
+case("partial-c-module", "_functools.partial", partial(NEW).replace(b"cfunc", b"c_func"))
+case("new-called", "__new__ called by itself", P2 + NEW + OWN + b"\x85R.")
+case(
+    "new-of-new",
+    "an attribute of __new__",
+    P2 + GETATTR + NEW + text("__self__") + b"\x86R.",
+)
+case("newobj-ex-keywords-int", "keywords that are no names", P4 + MADE[:-2] + b")}K\x01Ns\x92.")
+case(
+    "newobj-ex-by-name-popen",
+    "copyreg.__newobj_ex__",
+    b"ccopy_reg\n__newobj_ex__\n(csubprocess\nPopen\n(Vid\nt}tR.",
+)
+case(
+    "newobj-by-name-popen",
+    "copyreg.__newobj__",
+    b"ccopy_reg\n__newobj__\n(csubprocess\nPopen\nVid\ntR.",
+)
+
 # BUILD, APPEND and SETITEM on what the pickle did not make.
 case("build-class", "attributes of a class", OWN + b"}S'save'\ncmyapp.sessions\nrebuild\nsb.")
 case("build-module", "attributes of a module", b"cmyapp\nsessions\n}S'DEBUG'\nI01\nsb.")
@@ -292,6 +481,20 @@ case(
 )
 case("build-list", "a list has no attributes", b"]}S'a'\nNsb.")
 case("build-persistent", "an object of the application's", b"P1\n}S'a'\nNsb.")
+case("append-module", "APPEND to a module", b"cmyapp\nsessions\nNa.")
+case("appends-module", "APPENDS to a module", b"cmyapp\nsessions\n(Ne.")
+case("setitem-module", "SETITEM on a module", b"cmyapp\nsessions\nVx\nNs.")
+case(
+    "additems-module",
+    "ADDITEMS to a module",
+    P4 + name4("myapp", "sessions") + b"(" + text("x") + b"\x90.",
+)
+case(
+    "appends-uuid",
+    "APPENDS to an instance that is no list",
+    b"cuuid\nUUID\n)\x81(Ne.",
+)
+case("setitems-uuid", "SETITEMS on an instance that is no dict", b"cuuid\nUUID\n)\x81(Vint\nNu.")
 case("append-class", "APPEND to a class", OWN + b"Na.")
 case("appends-class", "APPENDS to a class", OWN + b"(Ne.")
 case("setitem-class", "SETITEM on a class", OWN + b"NNs.")
@@ -312,6 +515,7 @@ case(
 case("append-datetime", "a harmless type in the wrong way", b"cuuid\nUUID\n)\x81Na.")
 
 # Names kept elsewhere, data kept elsewhere.
+case("ext1-loaded", "an extension code that is not called", b"\x80\x02\x82\x01.")
 case("ext1", "an extension code", b"\x80\x02\x82\x01)R.")
 case("ext2", "an extension code", b"\x80\x02\x83\x01\x01)R.")
 case("ext4", "an extension code", b"\x80\x02\x84\x01\x01\x01\x01)R.")
