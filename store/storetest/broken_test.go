@@ -56,10 +56,9 @@ func TestFaultsAreFound(t *testing.T) {
 				t.Fatal("the suite passes")
 			}
 			failed := regexp.MustCompile(`--- FAIL: TestFault/(\S+)`).FindAllStringSubmatch(string(out), -1)
-			for _, test := range fault.found {
-				if !slices.ContainsFunc(failed, func(f []string) bool { return f[1] == test }) {
-					t.Errorf("%s did not fail, but only %v", test, failed)
-				}
+			// Which of them depends on which calls happened to meet.
+			if !slices.ContainsFunc(failed, func(f []string) bool { return slices.Contains(fault.found, f[1]) }) {
+				t.Errorf("none of %v failed, but only %v", fault.found, failed)
 			}
 		})
 	}

@@ -1,0 +1,34 @@
+// Package dated adds to a store what moving sessions asks for and no request
+// does: the time at which one session was modified can be read and set. A
+// session that is copied keeps its age, and one that was used a moment ago is
+// not taken for idle.
+package dated
+
+import (
+	"context"
+	"time"
+
+	"alforja/store"
+)
+
+// A Store is a store.Store that can say and set when a session was modified.
+type Store interface {
+	store.Store
+
+	// Stat returns what All says of one session, but for the Cursor.
+	Stat(ctx context.Context, id string) (info store.Info, found bool, err error)
+
+	// SetModified sets the time at which the session counts as modified.
+	SetModified(ctx context.Context, id string, modified time.Time) (found bool, err error)
+}
+
+// Lock takes the lock of a session as store.Store has it, and waits for it no
+// longer than wait; 0 waits until ctx ends.
+func Lock(ctx context.Context, s store.Store, id string, wait time.Duration) (unlock func(), err error) {
+	if wait > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, wait)
+		defer cancel()
+	}
+	return s.Lock(ctx, id)
+}
