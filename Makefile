@@ -18,7 +18,7 @@ help:
 	@echo 'make demo    run the demonstration at http://$(HOST):$(PORT)/ (HOST=... PORT=...)'
 	@echo 'make test    every test and the linters'
 	@echo 'make build   bin/alforja'
-	@echo 'make bench   paired comparison with the stock stack'
+	@echo 'make bench   paired comparisons with the stock stack, session3 and CPython'
 	@echo 'make lint    the linters alone'
 	@echo 'make setup   what tests and benchmarks need: .venv, Debian packages'
 	@echo 'make clean   remove what the above have made'
@@ -56,7 +56,7 @@ test: setup build bin/alforja-race lint
 
 .PHONY: lint
 lint: $(VENV)
-	@unformatted=$$(gofmt -l cmd gateway pickle store); \
+	@unformatted=$$(gofmt -l cmd gateway integration pickle store); \
 	  if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
 	go vet ./...
 	go tool staticcheck ./...
@@ -67,6 +67,8 @@ lint: $(VENV)
 .PHONY: bench
 bench: setup build
 	$(PYTHON) integration/bench.py
+	$(PYTHON) integration/bench_store.py
+	$(PYTHON) integration/bench_pickle.py
 
 .PHONY: clean
 clean:

@@ -8,11 +8,16 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 // bodyInMemory is how much of a request body is held in memory, in bytes;
 // more goes to a file.
 const bodyInMemory = 64 << 10
+
+// firstBody is the room that a body has at first, in bytes: most forms fit.
+const firstBody = 8 << 10
 
 // BufferBodies returns a handler that reads a request's whole body before it
 // calls next, into memory up to 64 KiB and else into an unlinked file in the
@@ -71,8 +76,10 @@ func readBody(from io.Reader, announced int64) (io.ReadCloser, int64, error) {
 	if announced < 0 || announced > bodyInMemory {
 		inMemory = bodyInMemory
 	}
+	// It grows with what arrives: a client that announces much and sends
+	// nothing shall not cost more than one that announces little.
+	beginning := bytes.NewBuffer(make([]byte, 0, min(inMemory, firstBody)+bytes.MinRead))
 	// One byte more than is kept tells whether that was all.
-	beginning := bytes.NewBuffer(make([]byte, 0, inMemory+bytes.MinRead))
 	n, err := beginning.ReadFrom(io.LimitReader(from, inMemory+1))
 	if err != nil {
 		return nil, 0, err
@@ -85,25 +92,40 @@ func readBody(from io.Reader, announced int64) (io.ReadCloser, int64, error) {
 
 // spoolBody puts a body into a file that has no name, so that it is gone when
 // the process is.
-func spoolBody(from io.Reader) (_ io.ReadCloser, length int64, err error) {
+func spoolBody(from io.Reader) (io.ReadCloser, int64, error) {
+	file, err := newSpoolFile(0)
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := fillFile(file, from); err != nil {
+		file.Close()
+		return nil, 0, err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		file.Close()
+		return nil, 0, err
+	}
+	return file, info.Size(), nil
+}
+
+// newSpoolFile returns a file without a name in the system's temporary
+// directory, with room for length bytes, where the file system can promise it.
+func newSpoolFile(length int64) (*os.File, error) {
 	file, err := os.CreateTemp("", "alforja-body-")
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			file.Close()
-		}
-	}()
 	if err := os.Remove(file.Name()); err != nil {
-		return nil, 0, err
+		file.Close()
+		return nil, err
 	}
-	length, err = io.Copy(file, from)
-	if err != nil {
-		return nil, 0, err
+	if length > 0 {
+		err := unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, length)
+		if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
+			file.Close()
+			return nil, &os.PathError{Op: "fallocate", Path: file.Name(), Err: err}
+		}
 	}
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return nil, 0, err
-	}
-	return file, length, nil
+	return file, nil
 }

@@ -3,9 +3,11 @@
 //
 // Its parts are http.Handlers that go around one another:
 //
+//	TrustedProxies   where the client is, if a proxy that is believed says so
 //	AccessLog        one line a request
 //	BoundStalls      clients that stand still
 //	RefuseMalformed  what no application should see
+//	ServeStatic      files, without a worker
 //	BufferBodies     the body, whole, before anything is held for the request
 //	Sessions         cookie, lock, load, verify; commit and unlock
 //	Proxy            a free worker of the Pool, over SCGI

@@ -2,69 +2,71 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"alforja/gateway/scgi"
+	"github.com/coreos/go-systemd/v22/daemon"
 )
 
 // Options say what a Gateway does.
 type Options struct {
-	// HTTP and SCGI are the addresses to listen at, as ParseAddress reads
-	// them. At least one of either.
-	HTTP, SCGI []string
-	// Command is run by Workers processes. Either it or Backends.
-	Command []string
-	// Workers is how many processes run Command. Default: 4.
-	Workers int
-	// Backends are addresses of workers started elsewhere.
-	Backends []string
-	// WorkerConcurrency is how many requests one worker or backend gets at a
-	// time. Default: 1.
-	WorkerConcurrency int
-	// Sessions resolves and commits sessions. Its APIPath and Logger are set
-	// by the gateway.
+	FrontOptions
+	// Pools are the workers. At least one, or a handler of Handlers.
+	Pools []WorkerPool
+	// Handlers answer the requests below a path in Go, with the same sessions
+	// as the pools, between which the longest path decides. Default: none.
+	Handlers map[string]http.Handler
+	// Sessions resolves and commits sessions. Its Logger is set by the
+	// gateway.
 	Sessions Sessions
-	// SocketMode is the mode of the Unix sockets among HTTP and SCGI; who may
-	// write to one may send requests. Default: what the umask leaves of 0777.
-	SocketMode os.FileMode
-	// ScriptName is the path that the application is mounted at, "/" or
-	// "/app"; what is not below it is answered 404. Default: what an SCGI
-	// front server says, or "/".
-	ScriptName string
+	// Static are directories whose files are served below a path without a
+	// worker: {"/static": "/srv/app/static"}. Default: none.
+	Static map[string]string
+	// Sendfile is Proxy's.
+	Sendfile []string
+	// Response is Proxy's Buffer.
+	Response ResponseLimits
+	// Admin is for the operator.
+	Admin AdminOptions
 	// MaxBody is how long a request body may be, in bytes. Default: 1 GiB.
 	MaxBody int64
-	// QueueLength and QueueWait are those of PoolOptions.
-	QueueLength int
-	QueueWait   time.Duration
-	// RequestTimeout is Proxy's.
-	RequestTimeout time.Duration
 	// DrainTimeout is how long requests may take to finish when the gateway
 	// is asked to stop. Default: 30 s.
 	DrainTimeout time.Duration
 	// RunDir is where the directory for the workers' sockets is made.
 	// Default: the system's temporary directory.
 	RunDir string
-	// Logger gets everything, the access log too. Default: slog.Default().
+	// AccessLog writes one line a request. Default: LogRequests(Logger).
+	AccessLog RequestLog
+	// Logger gets everything else. Default: slog.Default().
 	Logger *slog.Logger
 }
 
 // A Gateway listens, and answers requests by Quixote workers with their
 // sessions.
 type Gateway struct {
-	opts       Options
-	runDir     *runDir
-	supervisor *Supervisor // nil with Backends
-	pool       *Pool
-	fronts     []front
+	opts    Options
+	runDir  *runDir
+	pools   []*runningPool
+	fronts  []front
+	metrics *metrics
+	started time.Time
+
+	draining  chan struct{} // closed by Drain
+	drainOnce sync.Once
+	inherited inheritance
+	handover  sync.Mutex
+	lingering atomic.Bool // another gateway has taken over
 }
 
 // A front turns what arrives at a listener into calls of an http.Handler.
@@ -72,7 +74,22 @@ type front struct {
 	kind     string // for logs
 	listener net.Listener
 	server   server
+
+	// name and socket are what a gateway that replaces this one inherits; ""
+	// for what is made anew.
+	name   string
+	socket net.Listener
 }
+
+// isForClients tells fronts of the application from those of workers and the
+// operator.
+func (f front) isForClients() bool { return f.kind != apiFront && f.kind != adminFront }
+
+// apiFront and adminFront are kinds of fronts.
+const (
+	apiFront   = "api"
+	adminFront = "admin"
+)
 
 // server is what http.Server and scgi.Server have in common.
 type server interface {
@@ -84,45 +101,42 @@ type server interface {
 // New opens the listeners and makes everything ready that can fail. Requests
 // that arrive are answered once Run is called.
 func New(ctx context.Context, opts Options) (_ *Gateway, err error) {
-	if err := opts.check(); err != nil {
+	if err := opts.Check(); err != nil {
 		return nil, err
 	}
 	opts.setDefaults()
-	g := &Gateway{opts: opts}
+	g := &Gateway{opts: opts, started: time.Now(), draining: make(chan struct{})}
+	if len(opts.Admin.Addresses) > 0 { // figures cost time: only where somebody can read them
+		g.metrics = newMetrics(g)
+		g.opts.AccessLog = g.metrics.log(opts.AccessLog)
+		g.opts.Sessions.Store = timedStore{opts.Sessions.Store, g.metrics}
+		g.opts.Sessions.refused = func(err error) { g.metrics.refused.WithLabelValues(refusedReason(err)).Inc() }
+	}
 	defer func() {
 		if err != nil {
 			g.release()
 		}
 	}()
+	if g.inherited, err = inherit(); err != nil {
+		return nil, err
+	}
+	defer g.inherited.closeRest()
 	if g.runDir, err = newRunDir(opts.RunDir); err != nil {
 		return nil, err
 	}
-	workers, err := g.workers()
-	if err != nil {
+	g.opts.Sessions.Logger = opts.Logger
+	for _, config := range opts.Pools {
+		p, err := g.openPool(ctx, config)
+		if err != nil {
+			return nil, err
+		}
+		g.pools = append(g.pools, p)
+	}
+	if err := g.openFronts(ctx, g.handler()); err != nil {
 		return nil, err
 	}
-	g.pool = NewPool(workers, PoolOptions{QueueLength: opts.QueueLength, QueueWait: opts.QueueWait})
-	sessions := &g.opts.Sessions
-	sessions.Logger = opts.Logger
-	if sessions.Mode != Shared {
-		sessions.APIPath = filepath.Join(g.runDir.path, apiSocket)
-		if err := g.open(ctx, "api", "unix:"+sessions.APIPath, httpServer(sessions.API(), opts.Logger)); err != nil {
-			return nil, err
-		}
-		if err := os.Chmod(sessions.APIPath, 0o600); err != nil {
-			return nil, err
-		}
-	}
-	handler := g.handler()
-	for _, address := range opts.HTTP {
-		if err := g.openFront(ctx, "http", address, httpServer(handler, opts.Logger)); err != nil {
-			return nil, err
-		}
-	}
-	for _, address := range opts.SCGI {
-		if err := g.openFront(ctx, "scgi", address, &scgi.Server{Handler: handler, Logger: opts.Logger}); err != nil {
-			return nil, err
-		}
+	if err := g.openAdmin(ctx); err != nil {
+		return nil, err
 	}
 	return g, nil
 }
@@ -132,55 +146,51 @@ type OptionsError struct{ Reason string }
 
 func (e *OptionsError) Error() string { return e.Reason }
 
-// check refuses options that do not make a gateway.
-func (o *Options) check() error {
+// Check says why New would refuse these options: an *OptionsError, or what the
+// system says of a file or a command that they name. It opens nothing that New
+// then finds taken.
+func (o *Options) Check() error {
 	for name, value := range map[string]int64{
-		"workers":            int64(o.Workers),
-		"worker concurrency": int64(o.WorkerConcurrency),
-		"max body":           o.MaxBody,
-		"queue length":       int64(o.QueueLength),
-		"queue wait":         int64(o.QueueWait),
-		"request timeout":    int64(o.RequestTimeout),
-		"drain timeout":      int64(o.DrainTimeout),
-		"lock wait":          int64(o.Sessions.LockWait),
+		"max body":      o.MaxBody,
+		"drain timeout": int64(o.DrainTimeout),
+		"lock wait":     int64(o.Sessions.LockWait),
+		"lock queue":    int64(o.Sessions.LockQueue),
 	} {
 		if value < 0 {
 			return &OptionsError{name + " is negative"}
 		}
 	}
-	for _, path := range append([]string{o.ScriptName}, o.Sessions.Skip...) {
+	for _, path := range slices.Concat(o.Sessions.Skip, slices.Collect(maps.Keys(o.Handlers))) {
 		if path != "" && path[0] != '/' {
 			return &OptionsError{fmt.Sprintf("path %q does not begin with a slash", path)}
 		}
 	}
 	switch {
-	case len(o.HTTP)+len(o.SCGI) == 0:
-		return &OptionsError{"no address to listen at: set http or scgi"}
-	case len(o.Command) > 0 && len(o.Backends) > 0:
-		return &OptionsError{"both a worker command and a backend: set one of them"}
-	case len(o.Command)+len(o.Backends) == 0:
+	case len(o.Pools)+len(o.Handlers) == 0:
 		return &OptionsError{"no workers: set a command or a backend"}
 	case o.Sessions.Store == nil:
 		return &OptionsError{"no session store: set store"}
 	}
-	for _, address := range slices.Concat(o.HTTP, o.SCGI) {
-		if _, _, err := ParseAddress(address); err != nil {
-			return &OptionsError{err.Error()}
-		}
+	if err := errors.Join(o.FrontOptions.check(), o.checkFiles(), o.Response.check(), o.Admin.check()); err != nil {
+		return err
 	}
-	for _, backend := range o.Backends {
-		network, _, err := ParseAddress(backend)
-		if err != nil {
-			return &OptionsError{err.Error()}
+	mounted := map[string]bool{}
+	for i := range o.Pools {
+		p := &o.Pools[i]
+		if err := p.check(&o.Sessions); err != nil {
+			return err
 		}
-		if network == "tcp" && o.Sessions.Mode != Shared && o.Sessions.Key == nil {
-			return &OptionsError{fmt.Sprintf("backend %s gets session states over TCP: set a key, so that workers can tell them from a stranger's, or use a unix: address", backend)}
+		if at := strings.TrimSuffix(p.Prefix, "/"); mounted[at] {
+			return &OptionsError{fmt.Sprintf("two pools answer %q", at+"/")}
+		} else {
+			mounted[at] = true
 		}
 	}
 	return nil
 }
 
 func (o *Options) setDefaults() {
+	o.FrontOptions.setDefaults()
 	if o.MaxBody == 0 {
 		o.MaxBody = 1 << 30
 	}
@@ -193,50 +203,27 @@ func (o *Options) setDefaults() {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-}
-
-// workers returns the pool's workers: supervised ones, or backends.
-func (g *Gateway) workers() ([]*Worker, error) {
-	keep := g.opts.Sessions.Mode != Shared // docs/protocol.md: no variables of ours
-	if len(g.opts.Backends) == 0 {
-		supervisor, err := NewSupervisor(SupervisorOptions{
-			Command:     g.opts.Command,
-			Workers:     g.opts.Workers,
-			SocketDir:   g.runDir.path,
-			ScriptName:  g.opts.ScriptName,
-			Keep:        keep,
-			Concurrency: g.opts.WorkerConcurrency,
-			Logger:      g.opts.Logger,
-		})
-		if err != nil {
-			return nil, err
-		}
-		g.supervisor = supervisor
-		return supervisor.Workers(), nil
+	if o.AccessLog == nil {
+		o.AccessLog = LogRequests(o.Logger)
 	}
-	var workers []*Worker
-	for _, backend := range g.opts.Backends {
-		network, address, err := ParseAddress(backend)
-		if err != nil {
-			return nil, err
-		}
-		workers = append(workers, &Worker{
-			Name:        backend,
-			Transport:   &scgi.Transport{Network: network, Address: address, ScriptName: g.opts.ScriptName, Keep: keep},
-			Concurrency: g.opts.WorkerConcurrency,
-		})
-	}
-	return workers, nil
 }
 
 // handler is a request's way, from the outside in.
 func (g *Gateway) handler() http.Handler {
-	proxy := &Proxy{Pool: g.pool, RequestTimeout: g.opts.RequestTimeout, Logger: g.opts.Logger}
-	return AccessLog(g.opts.Logger,
-		BoundStalls(stallLimit,
-			RefuseMalformed(
-				BufferBodies(g.opts.MaxBody, g.opts.Logger,
-					g.opts.Sessions.Handler(proxy)))))
+	var mounted byPrefix
+	for _, p := range g.pools {
+		mounted = append(mounted, prefixed{strings.TrimSuffix(p.config.Prefix, "/"), p.handler(g)})
+	}
+	for prefix, handler := range g.opts.Handlers {
+		mounted = append(mounted, prefixed{strings.TrimSuffix(prefix, "/"), handler})
+	}
+	return AccessLog(g.opts.AccessLog,
+		g.askToLeave(
+			BoundStalls(g.opts.StallTimeout,
+				RefuseMalformed(
+					ServeStatic(g.opts.Static,
+						BufferBodies(g.opts.MaxBody, g.opts.Logger,
+							g.opts.Sessions.Handler(mounted.sorted())))))))
 }
 
 // RefuseMalformed returns a handler that answers 400 to requests that no
@@ -265,25 +252,19 @@ func httpServer(handler http.Handler, logger *slog.Logger) *http.Server {
 	}
 }
 
-// openFront adds a front for clients.
-func (g *Gateway) openFront(ctx context.Context, kind, address string, server server) error {
-	if err := g.open(ctx, kind, address, server); err != nil {
-		return err
+// open adds a front that is not for clients at an address.
+func (g *Gateway) open(ctx context.Context, f front, address string) error {
+	listeners, err := g.inherited.takeAll(f.name)
+	if len(listeners) == 0 && err == nil {
+		var listener net.Listener
+		listener, err = listen(ctx, address)
+		listeners = []net.Listener{listener}
 	}
-	network, path, err := ParseAddress(address)
-	if err != nil || network != "unix" || g.opts.SocketMode == 0 {
-		return err
-	}
-	return os.Chmod(path, g.opts.SocketMode)
-}
-
-// open adds a front at an address.
-func (g *Gateway) open(ctx context.Context, kind, address string, server server) error {
-	listener, err := listen(ctx, address)
 	if err != nil {
-		return fmt.Errorf("listening for %s: %w", kind, err)
+		return fmt.Errorf("listening for %s: %w", f.kind, err)
 	}
-	g.fronts = append(g.fronts, front{kind: kind, listener: listener, server: server})
+	f.listener, f.socket = listeners[0], listeners[0]
+	g.fronts = append(g.fronts, f)
 	return nil
 }
 
@@ -292,7 +273,7 @@ func (g *Gateway) open(ctx context.Context, kind, address string, server server)
 func (g *Gateway) Addrs() []net.Addr {
 	var addrs []net.Addr
 	for _, f := range g.fronts {
-		if f.kind != "api" {
+		if f.isForClients() {
 			addrs = append(addrs, f.listener.Addr())
 		}
 	}
@@ -304,36 +285,72 @@ func (g *Gateway) Addrs() []net.Addr {
 // failed.
 func (g *Gateway) Run(ctx context.Context) error {
 	defer g.release()
-	workersDone := make(chan struct{})
-	go func() {
-		defer close(workersDone)
-		if g.supervisor != nil {
-			g.supervisor.Run(g.pool)
+	workersEnded := make(chan error, len(g.pools))
+	supervised := 0
+	for _, p := range g.pools {
+		if p.supervisor != nil {
+			supervised++
+			go func() { workersEnded <- p.supervisor.Run() }()
 		}
-	}()
+	}
 	failed := make(chan error, len(g.fronts))
 	for _, f := range g.fronts {
 		g.opts.Logger.Info("listening", "kind", f.kind, "address", f.listener.Addr().String())
 		go func() { failed <- f.server.Serve(f.listener) }()
 	}
+	watching, stopWatching := context.WithCancel(ctx)
+	defer stopWatching()
+	go feedWatchdog(watching, g.opts.Logger, g.alive)
+	go g.announceReady()
 	var err error
 	select {
 	case err = <-failed:
+	case err = <-workersEnded:
+		supervised--
 	case <-ctx.Done():
+	case <-g.draining:
+	}
+	g.Drain()
+	if g.lingering.Load() {
+		g.linger()
+	} else {
+		notify(g.opts.Logger, daemon.SdNotifyStopping)
 	}
 	g.opts.Logger.Info("stopping: waiting for running requests", "at_most", g.opts.DrainTimeout)
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.opts.DrainTimeout)
 	defer cancel()
-	g.shutDown(drain, func(f front) bool { return f.kind != "api" })
-	// The API goes last: requests that were finishing may have needed it.
-	g.shutDown(drain, func(f front) bool { return f.kind == "api" })
-	g.pool.closeIdleConnections()
-	if g.supervisor != nil {
-		g.supervisor.Stop()
+	g.shutDown(drain, front.isForClients)
+	// These go last: requests that were finishing may have needed the API, and
+	// the operator may have wanted to see that.
+	g.shutDown(drain, func(f front) bool { return !f.isForClients() })
+	for _, p := range g.pools {
+		p.pool.closeIdleConnections()
+		if p.supervisor != nil {
+			p.supervisor.Stop()
+		}
 	}
-	<-workersDone
+	for range supervised {
+		err = errors.Join(err, <-workersEnded)
+	}
 	g.opts.Logger.Info("stopped")
 	return err
+}
+
+// announceReady tells systemd, and the gateway that this one replaces, when
+// the workers are up.
+func (g *Gateway) announceReady() {
+	for _, p := range g.pools {
+		if p.supervisor == nil {
+			continue
+		}
+		select {
+		case <-p.supervisor.up:
+		case <-p.supervisor.done:
+			return
+		}
+	}
+	notify(g.opts.Logger, fmt.Sprintf("MAINPID=%d\n%s", os.Getpid(), daemon.SdNotifyReady))
+	g.inherited.tellReady()
 }
 
 // shutDown stops the chosen fronts at once and waits for their requests.
@@ -358,8 +375,10 @@ func (g *Gateway) release() {
 	for _, f := range g.fronts {
 		f.listener.Close()
 	}
-	if g.supervisor != nil {
-		g.supervisor.closeSockets()
+	for _, p := range g.pools {
+		if p.supervisor != nil {
+			p.supervisor.closeSockets()
+		}
 	}
 	if g.runDir != nil {
 		g.runDir.remove()

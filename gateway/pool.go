@@ -43,6 +43,28 @@ type Worker struct {
 	kill func()
 }
 
+// A WorkerState is what a worker is at, in logs, metrics and answers to the
+// operator alike.
+type WorkerState string
+
+const (
+	Starting WorkerState = "starting" // its process runs and has not said that it is ready
+	Idle     WorkerState = "idle"     // ready for a request
+	Busy     WorkerState = "busy"     // at a request, or at several
+	Draining WorkerState = "draining" // finishes what it has and gets no more
+	Dead     WorkerState = "dead"     // no process runs, or the backend cannot be reached
+)
+
+// WorkerStatus is what a Pool knows of a worker.
+type WorkerStatus struct {
+	Name     string      `json:"name"`
+	State    WorkerState `json:"state"`
+	Busy     int         `json:"busy"`               // requests that it is at
+	Requests uint64      `json:"requests"`           // that it was given, all its processes together
+	PID      int         `json:"pid,omitempty"`      // of its process, where it is supervised
+	Resident int64       `json:"resident,omitempty"` // memory of that, in bytes
+}
+
 // PoolOptions are the limits of a Pool.
 type PoolOptions struct {
 	// QueueLength is how many requests may wait for a worker. Default: 1000.
@@ -57,6 +79,9 @@ type Pool struct {
 	queueLength int
 	queueWait   time.Duration
 
+	// pressure gets something when a request finds no worker free.
+	pressure chan struct{}
+
 	mu      sync.Mutex
 	members []*member
 	waiting []chan *member // each of capacity 1; first in, first out
@@ -65,15 +90,43 @@ type Pool struct {
 // member is a worker with what the pool knows of it.
 type member struct {
 	*Worker
+	process  processState
 	busy     int
-	down     bool // its supervisor says so
-	paused   bool // after a failure, for a while
-	failures int  // in a row
+	requests uint64
+	left     uint64    // 1 + requests until its process is to be replaced; 0 for any number
+	idle     time.Time // since when it has been at nothing
+	paused   bool      // after a failure, for a while
+	failures int       // in a row
+	drained  func()    // set when it is to leave; called when it is at nothing
+}
+
+// processState is what a worker's supervisor says of it.
+type processState int
+
+const (
+	processReady processState = iota
+	processStarting
+	processEnding // it hangs and is being killed; another follows
+	processDead
+)
+
+func (m *member) state() WorkerState {
+	switch {
+	case m.drained != nil:
+		return Draining
+	case m.process >= processEnding || m.paused && m.kill == nil:
+		return Dead
+	case m.busy > 0:
+		return Busy
+	case m.process == processStarting:
+		return Starting
+	}
+	return Idle
 }
 
 // NewPool returns a pool of these workers.
 func NewPool(workers []*Worker, opts PoolOptions) *Pool {
-	p := &Pool{queueLength: opts.QueueLength, queueWait: opts.QueueWait}
+	p := &Pool{queueLength: opts.QueueLength, queueWait: opts.QueueWait, pressure: make(chan struct{}, 1)}
 	if p.queueLength == 0 {
 		p.queueLength = 1000
 	}
@@ -81,13 +134,65 @@ func NewPool(workers []*Worker, opts PoolOptions) *Pool {
 		p.queueWait = 30 * time.Second
 	}
 	for _, w := range workers {
-		w.Concurrency = max(w.Concurrency, 1)
-		p.members = append(p.members, &member{Worker: w})
+		p.add(w, processReady)
 	}
 	return p
 }
 
+// add takes a worker in.
+func (p *Pool) add(w *Worker, process processState) {
+	w.Concurrency = max(w.Concurrency, 1)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.members = append(p.members, &member{Worker: w, process: process, idle: time.Now()})
+	p.serveWaiting()
+}
+
+// retire has a worker finish what it is at. It gets no further request, and
+// drained is called when it is at none; then it is no longer in the pool.
+func (p *Pool) retire(w *Worker, drained func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m := p.memberOf(w); m != nil && m.drained == nil {
+		m.drained = drained
+		p.leave(m)
+	}
+}
+
+// leave takes a member out that is to leave and is at nothing. p.mu is held.
+func (p *Pool) leave(m *member) {
+	if m.drained == nil || m.busy > 0 {
+		return
+	}
+	p.members = slices.DeleteFunc(p.members, func(other *member) bool { return other == m })
+	m.Transport.CloseIdleConnections()
+	go m.drained()
+}
+
+// memberOf returns what stands for a worker, or nil. p.mu is held.
+func (p *Pool) memberOf(w *Worker) *member {
+	for _, m := range p.members {
+		if m.Worker == w {
+			return m
+		}
+	}
+	return nil
+}
+
+// Status tells of each worker, in the order in which they joined, and how many
+// requests wait.
+func (p *Pool) Status() (workers []WorkerStatus, waiting int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.members {
+		workers = append(workers, WorkerStatus{Name: m.Name, State: m.state(), Busy: m.busy, Requests: m.requests})
+	}
+	return workers, len(p.waiting)
+}
+
 func (p *Pool) closeIdleConnections() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, m := range p.members {
 		m.Transport.CloseIdleConnections()
 	}
@@ -109,10 +214,11 @@ const downWait = time.Second
 func (p *Pool) acquire(ctx context.Context) (*lease, error) {
 	p.mu.Lock()
 	if m := p.freest(); m != nil && len(p.waiting) == 0 {
-		m.busy++
+		p.take(m)
 		p.mu.Unlock()
 		return &lease{pool: p, member: m}, nil
 	}
+	p.press()
 	if len(p.waiting) >= p.queueLength {
 		p.mu.Unlock()
 		return nil, ErrQueueFull
@@ -150,19 +256,29 @@ func (p *Pool) acquire(ctx context.Context) (*lease, error) {
 // allDown reports whether no worker is expected to become free. p.mu is held.
 func (p *Pool) allDown() bool {
 	for _, m := range p.members {
-		if !m.down {
+		if m.process != processDead && m.drained == nil {
 			return false
 		}
 	}
 	return true
 }
 
-// freest returns the worker with the most room, or nil when all are busy or
-// down. Among equals the first: its caches are warm. p.mu is held.
+// freest returns the worker with the most room, or nil when none can take a
+// request. One that is only starting gets requests into its socket's backlog
+// while no other is up: at the very start, they need not be turned away. Among
+// equals the first: its caches are warm. p.mu is held.
 func (p *Pool) freest() *member {
 	var best *member
+	anyReady := false
 	for _, m := range p.members {
-		if m.down || m.paused || m.busy >= m.Concurrency {
+		if m.process >= processEnding || m.drained != nil || m.paused {
+			continue
+		}
+		ready := m.process == processReady
+		if ready && !anyReady {
+			anyReady, best = true, nil
+		}
+		if ready != anyReady || m.busy >= m.Concurrency {
 			continue
 		}
 		if best == nil || m.busy*best.Concurrency < best.busy*m.Concurrency {
@@ -172,6 +288,67 @@ func (p *Pool) freest() *member {
 	return best
 }
 
+// take gives the member one more request. p.mu is held.
+func (p *Pool) take(m *member) {
+	m.busy++
+	m.requests++
+	if m.left > 1 {
+		if m.left--; m.left == 1 {
+			p.press()
+		}
+	}
+}
+
+// press has the supervisor look at the pool.
+func (p *Pool) press() {
+	select {
+	case p.pressure <- struct{}{}:
+	default:
+	}
+}
+
+// startProcess notes that a worker has a new process, which is to be replaced
+// after so many requests, or never for 0.
+func (p *Pool) startProcess(w *Worker, state processState, requests uint64) {
+	p.mu.Lock()
+	if m := p.memberOf(w); m != nil && requests > 0 {
+		m.left = requests + 1
+	}
+	p.mu.Unlock()
+	p.setProcess(w, state)
+}
+
+// spent reports whether a worker's process has had its number of requests.
+func (p *Pool) spent(w *Worker) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m := p.memberOf(w)
+	return m != nil && m.left == 1
+}
+
+// load is what the size of a pool is chosen by.
+type load struct {
+	waiting, idle int
+	idlest        *Worker   // of the idle ones, that which has been so for longest
+	idleSince     time.Time // since when
+}
+
+func (p *Pool) load() load {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := load{waiting: len(p.waiting)}
+	for _, m := range p.members {
+		if m.state() != Idle {
+			continue
+		}
+		l.idle++
+		if l.idlest == nil || m.idle.Before(l.idleSince) {
+			l.idlest, l.idleSince = m.Worker, m.idle
+		}
+	}
+	return l
+}
+
 // serveWaiting gives free workers to those who wait. p.mu is held.
 func (p *Pool) serveWaiting() {
 	for len(p.waiting) > 0 {
@@ -179,7 +356,7 @@ func (p *Pool) serveWaiting() {
 		if m == nil {
 			return
 		}
-		m.busy++
+		p.take(m)
 		p.waiting[0] <- m
 		p.waiting[0] = nil
 		p.waiting = p.waiting[1:]
@@ -190,7 +367,12 @@ func (p *Pool) serveWaiting() {
 func (l *lease) release() {
 	l.pool.mu.Lock()
 	defer l.pool.mu.Unlock()
-	l.member.busy--
+	m := l.member
+	m.busy--
+	if m.busy == 0 {
+		m.idle = time.Now()
+	}
+	l.pool.leave(m)
 	l.pool.serveWaiting()
 }
 
@@ -231,20 +413,18 @@ func (l *lease) hung() {
 		l.unreachable()
 		return
 	}
-	l.pool.SetDown(l.member.Worker, true)
+	l.pool.setProcess(l.member.Worker, processEnding)
 	l.member.kill()
 	l.release()
 }
 
-// SetDown takes a worker out of the pool, or puts it back: its supervisor
-// knows whether it runs. Requests that it has go on.
-func (p *Pool) SetDown(w *Worker, down bool) {
+// setProcess notes what a worker's supervisor says of it. Requests that it has
+// go on.
+func (p *Pool) setProcess(w *Worker, state processState) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, m := range p.members {
-		if m.Worker == w {
-			m.down = down
-		}
+	if m := p.memberOf(w); m != nil {
+		m.process = state
 	}
 	p.serveWaiting()
 }

@@ -123,13 +123,13 @@ func TestPoolLeavesUnreachableWorkersAlone(t *testing.T) {
 	})
 }
 
-func TestPoolSetDown(t *testing.T) {
+func TestPoolLeavesDeadWorkersAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first := &Worker{Name: "1"}
 		p := NewPool([]*Worker{first, {Name: "2"}}, PoolOptions{})
-		p.SetDown(first, true)
+		p.setProcess(first, processDead)
 		if l := acquire(t, p); l.member.Name != "2" {
-			t.Errorf("a request went to worker %s, which is down", l.member.Name)
+			t.Errorf("a request went to worker %s, which is dead", l.member.Name)
 		}
 		got := make(chan string)
 		go func() {
@@ -140,21 +140,21 @@ func TestPoolSetDown(t *testing.T) {
 			got <- l.member.Name
 		}()
 		synctest.Wait()
-		p.SetDown(first, false)
+		p.setProcess(first, processReady)
 		if name := <-got; name != "1" {
 			t.Errorf("the waiting request went to %s", name)
 		}
 	})
 }
 
-// TestPoolKeepsDownAndPausedApart: the end of a pause does not put a worker
+// TestPoolKeepsDeadAndPausedApart: the end of a pause does not put a worker
 // back that its supervisor has taken out.
-func TestPoolKeepsDownAndPausedApart(t *testing.T) {
+func TestPoolKeepsDeadAndPausedApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		worker := &Worker{Name: "1"}
 		p := NewPool([]*Worker{worker}, PoolOptions{QueueWait: time.Minute})
 		acquire(t, p).unreachable()
-		p.SetDown(worker, true)
+		p.setProcess(worker, processDead)
 		start := time.Now()
 		if _, err := p.acquire(t.Context()); !errors.Is(err, ErrNoWorker) || time.Since(start) != downWait {
 			t.Errorf("with all workers down: %v after %v", err, time.Since(start))
@@ -168,10 +168,10 @@ func TestPoolGetsRidOfHungWorkers(t *testing.T) {
 		ours := &Worker{Name: "ours", kill: func() { killed = true }}
 		p := NewPool([]*Worker{ours}, PoolOptions{QueueWait: time.Minute})
 		acquire(t, p).hung()
-		if _, err := p.acquire(t.Context()); !killed || !errors.Is(err, ErrNoWorker) {
+		if _, err := p.acquire(t.Context()); !killed || !errors.Is(err, ErrQueueWait) {
 			t.Errorf("killed %v; before it is started again: %v", killed, err)
 		}
-		p.SetDown(ours, false)
+		p.setProcess(ours, processReady)
 		acquire(t, p)
 
 		p = NewPool([]*Worker{{Name: "theirs"}}, PoolOptions{})

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"sync"
 	"time"
 
 	"alforja/gateway/scgi"
@@ -20,9 +19,18 @@ import (
 type Proxy struct {
 	// Pool of workers. Required.
 	Pool *Pool
-	// RequestTimeout is how long a worker may take until its response's
-	// headers are complete. Default: 5 min.
+	// RequestTimeout is how long a worker may take until its response is
+	// complete, or, of a stream, the response's headers. Default: 5 min.
 	RequestTimeout time.Duration
+	// Buffer says how much of a response is held for slow clients.
+	Buffer ResponseLimits
+	// Sendfile are the directories, absolute paths, from which applications
+	// may have files sent by an X-Sendfile header. Default: none, and the
+	// header is passed on.
+	Sendfile []string
+	// APIPath is the Unix socket of Sessions.API, which workers are told of.
+	// Default: they are told of none.
+	APIPath string
 	// Logger. Default: slog.Default().
 	Logger *slog.Logger
 }
@@ -32,13 +40,12 @@ type Proxy struct {
 // the session could not be stored, 400 and 404 as *scgi.RequestError says.
 // A request is sent again, to another worker, only when nothing of it was sent.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	resp, lease, err := p.roundTrip(r)
+	resp, body, err := p.roundTrip(r)
 	if err != nil {
 		p.fail(w, r, err)
 		return
 	}
-	defer lease.release()
-	defer resp.Body.Close()
+	defer body.Close()
 	v := visitOf(r.Context())
 	if v == nil {
 		delete(resp.Header, DirectiveHeader)
@@ -48,16 +55,20 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusInternalServerError, "the session could not be stored")
 		return
 	}
-	p.copyResponse(w, r, resp)
+	if file := p.fileOf(resp); file != "" {
+		p.sendFile(w, r, resp, body, file)
+		return
+	}
+	p.copyResponse(w, r, resp, body)
 }
 
 // roundTrip has the request answered up to the response's headers. The
 // client's leaving does not end it: a worker that has the request runs it to
 // its end, and what it did to the session is committed.
-func (p *Proxy) roundTrip(r *http.Request) (*http.Response, *lease, error) {
+func (p *Proxy) roundTrip(r *http.Request) (*http.Response, *workerBody, error) {
 	ctx := context.WithoutCancel(r.Context())
 	if v := visitOf(ctx); v != nil {
-		if vars := v.variables(); vars != nil {
+		if vars := v.variables(p.APIPath); vars != nil {
 			ctx = scgi.NewContext(ctx, vars)
 		}
 	}
@@ -70,10 +81,10 @@ func (p *Proxy) roundTrip(r *http.Request) (*http.Response, *lease, error) {
 			return nil, nil, errors.Join(err, unreachable)
 		}
 		rec.worker = lease.member.Name
-		resp, err := p.send(ctx, r, lease)
+		resp, body, err := p.send(ctx, r, lease)
 		if err == nil {
 			lease.answered()
-			return resp, lease, nil
+			return resp, body, nil
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			lease.hung()
@@ -93,9 +104,9 @@ func (p *Proxy) roundTrip(r *http.Request) (*http.Response, *lease, error) {
 	}
 }
 
-// send is one round trip, ended by RequestTimeout until the response's headers
-// are there.
-func (p *Proxy) send(ctx context.Context, r *http.Request, lease *lease) (*http.Response, error) {
+// send is one round trip. RequestTimeout ends it until the body is closed or
+// declared untimed.
+func (p *Proxy) send(ctx context.Context, r *http.Request, lease *lease) (*http.Response, *workerBody, error) {
 	timeout := p.RequestTimeout
 	if timeout == 0 {
 		timeout = 5 * time.Minute
@@ -107,37 +118,28 @@ func (p *Proxy) send(ctx context.Context, r *http.Request, lease *lease) (*http.
 	// next worker that is tried needs it open.
 	out.Body = io.NopCloser(r.Body)
 	resp, err := lease.member.Transport.RoundTrip(out)
-	timer.Stop()
 	if err != nil {
+		timer.Stop()
 		if cause := context.Cause(ctx); cause != nil {
 			err = fmt.Errorf("%w: %w", cause, err)
 		}
 		cancel(nil)
-		return nil, err
+		return nil, nil, err
 	}
-	resp.Body = &cancelingBody{ReadCloser: resp.Body, cancel: cancel}
-	return resp, nil
-}
-
-// cancelingBody frees its request's context when it is closed.
-type cancelingBody struct {
-	io.ReadCloser
-	cancel context.CancelCauseFunc
-}
-
-func (b *cancelingBody) Close() error {
-	defer b.cancel(nil)
-	return b.ReadCloser.Close()
+	return resp, &workerBody{ReadCloser: resp.Body, lease: lease, timer: timer, ctx: ctx, end: cancel}, nil
 }
 
 // fail answers a request that got no response from a worker.
 func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
 	rec := recordOf(r.Context())
 	var request *scgi.RequestError
+	var disk *os.PathError
 	switch {
 	case errors.As(err, &request):
 		fail(w, request.Status, request.Err.Error())
 		return
+	case errors.As(err, &disk):
+		fail(w, http.StatusInternalServerError, "the response could not be kept")
 	case errors.Is(err, ErrNoWorker), scgi.SafeToRetry(err):
 		w.Header().Set("Retry-After", "5")
 		fail(w, http.StatusServiceUnavailable, "the application does not run")
@@ -151,53 +153,6 @@ func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	p.logger().Error("request not answered by a worker", "request", rec.requestID,
 		"method", r.Method, "path", r.URL.Path, "worker", rec.worker, "err", err)
-}
-
-var copyBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
-
-// drainTime is how long a worker may go on with a response whose client has
-// left, before its connection is closed and it counts as free.
-const drainTime = 10 * time.Second
-
-// copyResponse passes the response on. What has no known length is a stream
-// and is flushed as it comes. A response that the worker cuts short is cut
-// short for the client too, in a way that it notices. When the client leaves,
-// the rest is read all the same: the worker is busy for that long.
-func (p *Proxy) copyResponse(w http.ResponseWriter, r *http.Request, resp *http.Response) {
-	header := w.Header()
-	for name, values := range resp.Header {
-		header[name] = values
-	}
-	w.WriteHeader(resp.StatusCode)
-	buf := copyBuffers.Get().(*[32 << 10]byte)
-	defer copyBuffers.Put(buf)
-	var flush func() error
-	if resp.ContentLength < 0 {
-		flush = http.NewResponseController(w).Flush
-	}
-	for {
-		n, err := resp.Body.Read(buf[:])
-		if n > 0 {
-			_, err := w.Write(buf[:n])
-			if err == nil && flush != nil {
-				err = flush()
-			}
-			if err != nil { // the client has left, or may not have a body (HEAD, 304)
-				closing := time.AfterFunc(drainTime, func() { resp.Body.Close() })
-				defer closing.Stop()
-				_, _ = io.CopyBuffer(struct{ io.Writer }{io.Discard}, resp.Body, buf[:])
-				return
-			}
-		}
-		if err == io.EOF {
-			return
-		}
-		if err != nil {
-			rec := recordOf(r.Context())
-			p.logger().Error("response cut short", "request", rec.requestID, "worker", rec.worker, "err", err)
-			panic(http.ErrAbortHandler)
-		}
-	}
 }
 
 func (p *Proxy) logger() *slog.Logger {

@@ -31,42 +31,69 @@ func recordOf(ctx context.Context) *record {
 	return new(record)
 }
 
-// AccessLog returns a handler that serves by next and logs one line a request:
-// its id, method, path, status, bytes of body sent, milliseconds, worker,
-// what became of the session, and how long the request waited for its
-// session's lock and for a worker. Of a session's id only the first 8
+// An Access is what is known of a request when it has been answered.
+type Access struct {
+	Request  *http.Request
+	Start    time.Time
+	Duration time.Duration
+	Status   int
+	Bytes    int64 // of the response's body
+	Cut      bool  // the response was broken off
+
+	record record
+}
+
+// A RequestLog writes the access log's line of one request.
+type RequestLog func(context.Context, *Access)
+
+// LogRequests has the access log written as structured lines: id, client,
+// method, path, status, bytes of body sent, milliseconds, worker, what became of
+// the session, how long the request waited for its session's lock and for a worker,
+// and the traceparent where there is one. Of a session's id only the first 8
 // characters are logged: who reads the log must not be able to be its user.
-func AccessLog(logger *slog.Logger, next http.Handler) http.Handler {
+func LogRequests(logger *slog.Logger) RequestLog {
+	return func(ctx context.Context, a *Access) {
+		r, rec := a.Request, &a.record
+		attrs := append(make([]slog.Attr, 0, 14),
+			slog.String("request", rec.requestID),
+			slog.String("client", r.RemoteAddr),
+			slog.String("method", r.Method),
+			slog.String("path", shorten(r.URL.Path, 2048)),
+			slog.Int("status", a.Status),
+			slog.Int64("bytes", a.Bytes),
+			slog.Float64("ms", milliseconds(a.Duration)),
+			slog.Float64("lock_ms", milliseconds(rec.lockWait)),
+			slog.Float64("queue_ms", milliseconds(rec.queueWait)),
+			slog.String("session", rec.session),
+			slog.String("action", string(rec.action)),
+			slog.String("worker", rec.worker),
+		)
+		if trace := traceparent(r.Header); trace != "" {
+			attrs = append(attrs, slog.String("traceparent", trace))
+		}
+		if a.Cut {
+			attrs = append(attrs, slog.Bool("cut", true))
+		}
+		logger.LogAttrs(ctx, slog.LevelInfo, "request", attrs...)
+	}
+}
+
+// AccessLog returns a handler that serves by next and has one line a request
+// logged.
+func AccessLog(log RequestLog, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start := time.Now()
-		rec := &record{requestID: newRequestID()}
+		access := &Access{Request: r, Start: time.Now(), Cut: true, record: record{requestID: newRequestID()}}
 		counted := &countingWriter{ResponseWriter: w}
-		completed := false
 		defer func() {
-			if counted.status == 0 {
-				counted.status = http.StatusOK
+			access.Duration = time.Since(access.Start)
+			access.Status, access.Bytes = counted.status, counted.bytes
+			if access.Status == 0 {
+				access.Status = http.StatusOK
 			}
-			attrs := []slog.Attr{
-				slog.String("request", rec.requestID),
-				slog.String("client", r.RemoteAddr),
-				slog.String("method", r.Method),
-				slog.String("path", shorten(r.URL.Path, 2048)),
-				slog.Int("status", counted.status),
-				slog.Int64("bytes", counted.bytes),
-				slog.Float64("ms", milliseconds(time.Since(start))),
-				slog.Float64("lock_ms", milliseconds(rec.lockWait)),
-				slog.Float64("queue_ms", milliseconds(rec.queueWait)),
-				slog.String("session", rec.session),
-				slog.String("action", string(rec.action)),
-				slog.String("worker", rec.worker),
-			}
-			if !completed {
-				attrs = append(attrs, slog.Bool("cut", true))
-			}
-			logger.LogAttrs(r.Context(), slog.LevelInfo, "request", attrs...)
+			log(r.Context(), access)
 		}()
-		next.ServeHTTP(counted, r.WithContext(context.WithValue(r.Context(), recordKey{}, rec)))
-		completed = true
+		next.ServeHTTP(counted, r.WithContext(context.WithValue(r.Context(), recordKey{}, &access.record)))
+		access.Cut = false
 	})
 }
 

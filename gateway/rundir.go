@@ -20,8 +20,9 @@ type runDir struct {
 const (
 	runDirPrefix = "alforja-run-"
 	runDirLock   = "lock"
-	apiSocket    = "api.sock"
+	apiSocket    = "api%s.sock" // "" or "-" and the pool's name
 	workerSocket = "worker-%s.sock"
+	workerNotify = "worker-%s.notify"
 )
 
 // newRunDir makes a directory of mode 0700 in parent and removes those there
@@ -93,13 +94,15 @@ func lockRunDir(dir string) (*os.File, error) {
 // remove removes what a gateway puts into the directory, by name, and the
 // directory if nothing else is in it.
 func (d *runDir) remove() {
-	sockets, err := filepath.Glob(filepath.Join(d.path, fmt.Sprintf(workerSocket, "*")))
-	if err == nil {
+	for _, pattern := range []string{workerSocket, workerNotify, apiSocket} {
+		sockets, err := filepath.Glob(filepath.Join(d.path, fmt.Sprintf(pattern, "*")))
+		if err != nil {
+			continue
+		}
 		for _, path := range sockets {
 			os.Remove(path)
 		}
 	}
-	os.Remove(filepath.Join(d.path, apiSocket))
 	os.Remove(filepath.Join(d.path, runDirLock))
 	os.Remove(d.path)
 	d.lock.Close()

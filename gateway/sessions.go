@@ -57,6 +57,13 @@ type Sessions struct {
 	// LockWait is how long a request waits for its session before it is
 	// answered 503. Default: 30 s.
 	LockWait time.Duration
+	// LockQueue is how many requests may hold or wait for one session; more
+	// are answered 503 at once. Default: 100.
+	LockQueue int
+	// SharedMethods lists methods whose requests take no lock, because the
+	// application changes no session at them: GET, HEAD. What such a request
+	// does change may be lost. Default: none.
+	SharedMethods []string
 	// Skip lists paths that take no session lock, and all below them: pages
 	// that take long, or that never write the session. Default: none.
 	Skip []string
@@ -69,13 +76,24 @@ type Sessions struct {
 	// Key signs states that go to workers; see docs/protocol.md. Default: no
 	// signature.
 	Key []byte
-	// APIPath is the path of the Unix socket that serves API. Default: none
-	// is announced to workers.
-	APIPath string
+	// Class is what Go handlers make new sessions of. Default: that of
+	// SessionClass' zero value.
+	Class SessionClass
+	// HasInfo decides, for Go handlers, which sessions are worth keeping: what
+	// has_info does in the application's class. Default: see Session.HasInfo.
+	HasInfo func(*Session) bool
+	// Cookie is how Go handlers set the session cookie. Default: that of
+	// SessionCookie's zero value.
+	Cookie SessionCookie
+	// Registry pairs Python classes with struct types for Go handlers.
+	// Default: none.
+	Registry *pickle.Registry
 	// Logger. Default: slog.Default().
 	Logger *slog.Logger
 
 	foreignCookie *sync.Once
+	queues        *lockQueues
+	refused       func(error) // is told of each session that cannot be used
 }
 
 // Handler returns a handler that serves by next, with the request's session
@@ -94,12 +112,13 @@ func (s *Sessions) Handler(next http.Handler) http.Handler {
 			fail(w, http.StatusBadRequest, "malformed Cookie header")
 			return
 		}
-		v := &visit{sessions: cfg, id: id, nonce: newNonce()}
+		v := &visit{sessions: cfg, id: id, nonce: newNonce(), remoteAddr: r.RemoteAddr}
 		if id != "" {
 			recordOf(ctx).session = shortID(id)
-			err := v.open(ctx, r.URL.Path)
+			err := v.open(ctx, r)
 			if errors.Is(err, store.ErrTooLarge) {
 				// Unread, so unverified: no worker must meet it either.
+				cfg.refused(err)
 				cfg.Logger.Error("session too large to be used: its user starts afresh", "session", shortID(id), "err", err)
 				cfg.dropCookie(r)
 				v.id = ""
@@ -109,7 +128,9 @@ func (s *Sessions) Handler(next http.Handler) http.Handler {
 			}
 			defer v.release()
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
+		committing := &committingWriter{ResponseWriter: w, ctx: r.Context(), visit: v}
+		next.ServeHTTP(committing, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
+		_ = committing.commit() // it has answered and logged what failed
 	})
 }
 
@@ -127,6 +148,10 @@ func (s *Sessions) withDefaults() *Sessions {
 	if cfg.LockWait == 0 {
 		cfg.LockWait = 30 * time.Second
 	}
+	if cfg.LockQueue == 0 {
+		cfg.LockQueue = 100
+	}
+	cfg.queues = &lockQueues{lengths: map[string]int{}}
 	if cfg.Policy == nil {
 		// Without options of the caller's there is nothing to be wrong.
 		cfg.Policy, _ = pickle.NewPolicy(pickle.PolicyOptions{})
@@ -135,6 +160,9 @@ func (s *Sessions) withDefaults() *Sessions {
 		cfg.Logger = slog.Default()
 	}
 	cfg.foreignCookie = new(sync.Once)
+	if cfg.refused == nil {
+		cfg.refused = func(error) {}
+	}
 	return &cfg
 }
 
@@ -215,9 +243,45 @@ func (s *Sessions) lock(ctx context.Context, id string) (unlock func(), err erro
 	if s.Concurrency == LastWriteWins {
 		return func() {}, nil
 	}
+	if !s.queues.enter(id, s.LockQueue) {
+		return nil, fmt.Errorf("%w: %d requests wait for it", store.ErrBusy, s.LockQueue)
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.LockWait)
 	defer cancel()
-	return s.Store.Lock(ctx, id)
+	release, err := s.Store.Lock(ctx, id)
+	if err != nil {
+		s.queues.leave(id)
+		return nil, err
+	}
+	return func() {
+		release()
+		s.queues.leave(id)
+	}, nil
+}
+
+// lockQueues counts the requests at each session, so that one user's cannot
+// occupy the gateway.
+type lockQueues struct {
+	mu      sync.Mutex
+	lengths map[string]int
+}
+
+func (q *lockQueues) enter(id string, most int) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.lengths[id] >= most {
+		return false
+	}
+	q.lengths[id]++
+	return true
+}
+
+func (q *lockQueues) leave(id string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.lengths[id]--; q.lengths[id] == 0 {
+		delete(q.lengths, id)
+	}
 }
 
 // load returns the session's state, verified and cut at its STOP, or nil when
@@ -238,6 +302,7 @@ func (s *Sessions) load(ctx context.Context, id string) ([]byte, error) {
 			return nil, fmt.Errorf("setting a bad session aside (%v): %w", reason, err)
 		}
 		if done {
+			s.refused(reason)
 			s.Logger.Warn("session set aside: its user starts afresh",
 				"session", shortID(id), "bytes", len(state), "reason", reason)
 			return nil, nil
@@ -262,14 +327,15 @@ func (s *Sessions) verify(state []byte) ([]byte, error) {
 	return state[:report.Used], nil
 }
 
-// checkNew refuses a state from a worker that could not be loaded again.
+// checkNew refuses a state, from a worker or a Go handler, that could not be
+// loaded again.
 func (s *Sessions) checkNew(state []byte) error {
 	verified, err := s.verify(state)
 	if err != nil {
-		return fmt.Errorf("the worker's session would not load again: %w", err)
+		return fmt.Errorf("the session would not load again: %w", err)
 	}
 	if len(verified) != len(state) {
-		return errors.New("the worker's session has bytes behind its pickle")
+		return errors.New("the session has bytes behind its pickle")
 	}
 	return nil
 }

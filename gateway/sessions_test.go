@@ -123,8 +123,8 @@ func newSite(t *testing.T, do func(worker), change func(*Sessions)) *site {
 			Transport: &scgi.Transport{Network: "unix", Address: listener.Addr().String()},
 		})
 	}
-	proxy := &Proxy{Pool: NewPool(workers, PoolOptions{}), Logger: logger}
-	s.handler = AccessLog(logger, s.sessions.Handler(proxy))
+	proxy := &Proxy{Pool: NewPool(workers, PoolOptions{}), APIPath: "/run/api.sock", Logger: logger}
+	s.handler = AccessLog(LogRequests(logger), s.sessions.Handler(proxy))
 	return s
 }
 
@@ -220,7 +220,7 @@ func TestForeignCookie(t *testing.T) {
 func TestWorkerGetsItsVariables(t *testing.T) {
 	var got worker
 	key := []byte("0123456789abcdef")
-	s := newSite(t, func(w worker) { got = w }, func(s *Sessions) { s.Key, s.APIPath = key, "/run/api.sock" })
+	s := newSite(t, func(w worker) { got = w }, func(s *Sessions) { s.Key = key })
 	s.put(t, "own", "before")
 
 	s.get("a=b; QX_session=own")

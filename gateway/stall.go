@@ -6,14 +6,10 @@ import (
 	"time"
 )
 
-// stallLimit is how long a client may take to send or accept the next bytes
-// of a body. It may be slow for as long as it likes, but not stand still.
-const stallLimit = time.Minute
-
 // BoundStalls returns a handler that serves by next and breaks the connection
-// off when the client neither sends nor accepts a byte for limit. Reading the
-// request's body then fails with os.ErrDeadlineExceeded, writing the response
-// with an error.
+// off when the client sends nothing of a body for limit, or has not accepted
+// what one Write gave it by then. Reading the request's body then fails with
+// os.ErrDeadlineExceeded, writing the response with an error.
 func BoundStalls(limit time.Duration, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := &stallWriter{ResponseWriter: w, deadlines: http.NewResponseController(w), limit: limit}

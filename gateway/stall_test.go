@@ -13,7 +13,8 @@ import (
 )
 
 func TestBoundStalls(t *testing.T) {
-	const limit = 50 * time.Millisecond
+	t.Parallel()
+	const limit = 400 * time.Millisecond
 	result := make(chan error, 1)
 	server := httptest.NewServer(BoundStalls(limit, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, err := io.Copy(io.Discard, r.Body)

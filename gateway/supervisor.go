@@ -1,35 +1,51 @@
 package gateway
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
-
-	"alforja/gateway/scgi"
 )
 
-// SupervisorOptions say how workers are started.
+// SupervisorOptions say which worker processes run, and how.
 type SupervisorOptions struct {
 	// Command and its arguments. Required.
 	Command []string
-	// Workers is how many processes run it. Default: 4.
+	// Name stands before the workers' names: "shop" makes "shop-1".
+	Name string
+	// Workers is how many processes run it at most. Default: 4.
 	Workers int
-	// SocketDir is where their sockets are made; nobody else may reach into
-	// it. Required.
+	// MinWorkers is how many run at least. Default: Workers, a pool of fixed
+	// size.
+	MinWorkers int
+	// SpareWorkers is how many a pool between MinWorkers and Workers keeps
+	// idle, ready for the next request. Default: 1.
+	SpareWorkers int
+	// WorkerIdle is how long one beyond SpareWorkers may be idle before it is
+	// ended. Default: 1 min.
+	WorkerIdle time.Duration
+	// Recycle says when a process is replaced by a fresh one.
+	Recycle Recycle
+	// Process is what each process runs in.
+	Process ProcessOptions
+	// Preload has Command run once, import the application, and fork the
+	// workers from there: they share its memory. The command must be
+	// alforja.worker or speak what docs/protocol.md says of preloading.
+	// Default: false.
+	Preload bool
+	// StartTimeout is how long a process that replaces another may take until
+	// it is ready. Default: 1 min.
+	StartTimeout time.Duration
+	// SocketDir is where the workers' sockets are made; nobody else may reach
+	// into it. Required.
 	SocketDir string
 	// ScriptName is what Transport.ScriptName is for them.
 	ScriptName string
@@ -42,136 +58,268 @@ type SupervisorOptions struct {
 	Logger *slog.Logger
 }
 
-const (
-	// stopTimeout is how long a worker may take to end after SIGTERM before
-	// it gets SIGKILL.
-	stopTimeout = 10 * time.Second
-	// A worker that dies younger than this without having answered anything
-	// is one that does not work.
-	youngDeath = 30 * time.Second
-	// probation is how long such a one must run before it gets a request.
-	probation = time.Second
-)
+func (o *SupervisorOptions) setDefaults() {
+	if o.Workers == 0 {
+		o.Workers = 4
+	}
+	if o.MinWorkers == 0 {
+		o.MinWorkers = o.Workers
+	}
+	if o.SpareWorkers == 0 {
+		o.SpareWorkers = 1
+	}
+	if o.WorkerIdle == 0 {
+		o.WorkerIdle = time.Minute
+	}
+	if o.StartTimeout == 0 {
+		o.StartTimeout = time.Minute
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+}
 
-// A Supervisor runs worker processes, each with a listening socket as its
-// descriptor 3 by the LISTEN_FDS convention of systemd, starts them again when
-// they die, and takes them along when it ends, whatever way it ends.
+// A Supervisor runs the worker processes of a Pool, each with a listening
+// socket as its descriptor 3 by the LISTEN_FDS convention of systemd. It starts
+// them again when they die, replaces them when they are due, runs as many as
+// the load asks for, and takes them along when it ends, whatever way it ends.
+//
+// All that it knows of its slots is touched by one goroutine, which Run is:
+// others send it functions.
 type Supervisor struct {
-	opts      SupervisorOptions
-	processes []*process
-	groups    *processGroups
-	spawn     chan func()
-	stop      chan struct{}
-	stopOnce  sync.Once
-	running   sync.WaitGroup
+	opts     SupervisorOptions
+	pool     *Pool
+	slots    []*slot
+	reload   *reload     // the one under way, or nil
+	proven   bool        // a worker was ready once
+	notifies atomic.Bool // a worker has said that it is ready
+	failure  error       // why Run ends by itself
+	starting int         // of the first workers, how many have not been ready
+
+	preloader *preloader // of the present options, or nil
+
+	groups   *processGroups
+	spawn    chan func()
+	events   chan func()
+	stop     chan struct{}
+	stopOnce sync.Once
+	up       chan struct{} // closed when all of the first workers have been ready
+	done     chan struct{}
+	running  sync.WaitGroup
 }
 
-// process is one worker: a socket that stays, and one child after another
-// that accepts from it.
-type process struct {
-	worker  *Worker
-	socket  *os.File
-	address string
-	child   atomic.Pointer[os.Process]
-	died    int // how many children in a row have died young
-}
-
-// NewSupervisor makes the sockets. Connections to them are accepted by the
-// kernel from now on; they are answered when Run has started the workers.
-func NewSupervisor(opts SupervisorOptions) (*Supervisor, error) {
-	if opts.Workers == 0 {
-		opts.Workers = 4
+// NewSupervisor makes the sockets and has the pool know of the workers.
+// Connections are accepted by the kernel from now on; they are answered when
+// Run has started the workers.
+func NewSupervisor(opts SupervisorOptions, pool *Pool) (*Supervisor, error) {
+	opts.setDefaults()
+	if err := opts.check(); err != nil {
+		return nil, err
 	}
-	if opts.Logger == nil {
-		opts.Logger = slog.Default()
+	s := &Supervisor{
+		opts: opts, pool: pool,
+		spawn: make(chan func()), events: make(chan func()), stop: make(chan struct{}), done: make(chan struct{}),
+		up: make(chan struct{}),
 	}
-	if _, err := exec.LookPath(opts.Command[0]); err != nil {
-		return nil, fmt.Errorf("worker command: %w", err)
-	}
-	s := &Supervisor{opts: opts, spawn: make(chan func()), stop: make(chan struct{})}
-	for i := range opts.Workers {
-		p, err := s.newProcess(strconv.Itoa(i + 1))
+	s.preloader = s.newPreloader()
+	for range opts.MinWorkers {
+		sl, err := s.newSlot()
 		if err != nil {
 			s.closeSockets()
-			return nil, fmt.Errorf("socket of worker %d: %w", i+1, err)
+			return nil, err
 		}
-		s.processes = append(s.processes, p)
+		sl.first = true
+		s.starting++
 	}
 	return s, nil
 }
 
-func (s *Supervisor) newProcess(name string) (*process, error) {
-	p := &process{address: filepath.Join(s.opts.SocketDir, fmt.Sprintf(workerSocket, name))}
-	socket, err := listenUnix(p.address)
+func (o *SupervisorOptions) check() error {
+	if o.MinWorkers > o.Workers {
+		return &OptionsError{fmt.Sprintf("min workers %d is more than workers %d", o.MinWorkers, o.Workers)}
+	}
+	if _, err := exec.LookPath(o.Command[0]); err != nil {
+		return fmt.Errorf("worker command: %w", err)
+	}
+	return o.Process.check()
+}
+
+// newSlot makes one more worker known to the pool; its process is not started.
+func (s *Supervisor) newSlot() (*slot, error) {
+	name, number := "", 1
+	for taken := true; taken; number++ {
+		name = strings.TrimPrefix(s.opts.Name+"-"+strconv.Itoa(number), "-")
+		taken = slices.ContainsFunc(s.slots, func(other *slot) bool { return other.worker.Name == name })
+	}
+	sl, err := newSlot(name, s)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("socket of worker %s: %w", name, err)
 	}
-	p.socket = socket
-	p.worker = &Worker{
-		Name:        name,
-		Transport:   &scgi.Transport{Network: "unix", Address: p.address, ScriptName: s.opts.ScriptName, Keep: s.opts.Keep},
-		Concurrency: s.opts.Concurrency,
-		kill: func() {
-			if child := p.child.Load(); child != nil {
-				_ = child.Kill() // it may have ended by itself
-			}
-		},
-	}
-	return p, nil
+	s.slots = append(s.slots, sl)
+	s.pool.add(sl.worker, processStarting)
+	return sl, nil
 }
 
-// listenUnix returns a listening socket in blocking mode. net.Listen makes
-// non-blocking ones, and the mode belongs to the socket and not to the
-// descriptor: a worker's accept would fail with EAGAIN.
-func listenUnix(path string) (*os.File, error) {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, os.NewSyscallError("socket", err)
-	}
-	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
-		unix.Close(fd)
-		return nil, os.NewSyscallError("bind", err)
-	}
-	if err := unix.Listen(fd, unix.SOMAXCONN); err != nil {
-		unix.Close(fd)
-		return nil, os.NewSyscallError("listen", err)
-	}
-	return os.NewFile(uintptr(fd), path), nil
-}
-
-// Workers returns the workers for a pool.
-func (s *Supervisor) Workers() []*Worker {
-	var workers []*Worker
-	for _, p := range s.processes {
-		workers = append(workers, p.worker)
-	}
-	return workers
-}
-
-// Run starts the workers, tells pool which of them are up, and returns after
-// Stop when all have ended.
-func (s *Supervisor) Run(pool *Pool) {
+// Run starts the workers and looks after them until Stop; then it returns when
+// all have ended. The error says that no worker has ever started.
+func (s *Supervisor) Run() error {
+	defer close(s.done)
 	s.groups = watchGroups(s.opts.Logger)
 	defer s.groups.close()
-	for _, p := range s.processes {
-		s.running.Go(func() { s.keepRunning(p, pool) })
-	}
 	spawnerDone := make(chan struct{})
 	go s.spawner(spawnerDone)
-	s.running.Wait()
+	for _, sl := range s.slots {
+		s.keep(sl)
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for stopped := false; !stopped; {
+		select {
+		case event := <-s.events:
+			event()
+		case <-s.pool.pressure:
+		case <-tick.C:
+		case <-s.stop:
+			stopped = true
+		}
+		s.recycle()
+		s.scale()
+	}
+	ended := make(chan struct{})
+	go func() { s.running.Wait(); close(ended) }()
+	for alive := true; alive; {
+		select {
+		case event := <-s.events:
+			event()
+		case <-ended:
+			alive = false
+		}
+	}
+	s.preloader.close()
 	close(s.spawn)
 	<-spawnerDone
 	s.closeSockets()
+	return s.failure
+}
+
+// keep has a slot's process started, again and again.
+func (s *Supervisor) keep(sl *slot) {
+	s.running.Go(func() {
+		sl.keepRunning()
+		s.do(func() { s.remove(sl) })
+	})
+}
+
+// do has the goroutine of Run do something, unless Run has returned.
+func (s *Supervisor) do(event func()) {
+	select {
+	case s.events <- event:
+	case <-s.done:
+	}
 }
 
 // Stop asks the workers to finish what they are doing and end.
 func (s *Supervisor) Stop() { s.stopOnce.Do(func() { close(s.stop) }) }
 
 func (s *Supervisor) closeSockets() {
-	for _, p := range s.processes {
-		p.socket.Close()
-		os.Remove(p.address)
+	for _, sl := range s.slots {
+		sl.close()
 	}
+	s.slots = nil
+}
+
+// remove forgets a slot whose process has ended for good.
+func (s *Supervisor) remove(sl *slot) {
+	s.slots = slices.DeleteFunc(s.slots, func(other *slot) bool { return other == sl })
+	sl.close()
+	sl.preloader.forget(sl)
+}
+
+// retire has a slot finish what it is at and end.
+func (s *Supervisor) retire(sl *slot, reason string) {
+	sl.leaving = true
+	s.opts.Logger.Info("worker draining", "worker", sl.worker.Name, "reason", reason)
+	s.pool.retire(sl.worker, sl.finish)
+}
+
+// ready notes that a slot's process can answer requests.
+func (s *Supervisor) ready(sl *slot) {
+	s.proven = true
+	if sl.first {
+		sl.first = false
+		if s.starting--; s.starting == 0 {
+			close(s.up)
+		}
+	}
+	if old := sl.replaces; old != nil {
+		sl.replaces = nil
+		s.retire(old, "replaced by worker "+sl.worker.Name)
+	}
+	s.reloadReady(sl)
+}
+
+// diedYoung notes that a slot's process has ended without having been ready,
+// for the nth time in a row. At the start, when none has ever been, that is
+// the end: a typing error in --factory is better told than repeated.
+func (s *Supervisor) diedYoung(sl *slot, err error) {
+	sl.deaths++
+	if sl.replaces != nil || s.reload.has(sl) {
+		if sl.deaths >= maxYoungDeaths {
+			s.giveUp(sl, err)
+		}
+		return
+	}
+	if s.proven || slices.ContainsFunc(s.slots, func(other *slot) bool { return other.deaths == 0 }) {
+		return
+	}
+	s.failure = fmt.Errorf("the workers do not start: %w", err)
+	s.Stop()
+}
+
+// maxYoungDeaths is how often a process that is to replace another may end
+// before it is ready; then the other stays.
+const maxYoungDeaths = 2
+
+// giveUp ends the attempt to replace a slot's process.
+func (s *Supervisor) giveUp(sl *slot, err error) {
+	if s.reload.has(sl) {
+		s.reloadFailed(err)
+		return
+	}
+	s.opts.Logger.Error("the replacement does not start, the old worker stays", "worker", sl.replaces.worker.Name, "err", err)
+	sl.replaces.due = time.Now().Add(retryReplacing)
+	sl.replaces.replaced = false
+	sl.replaces = nil
+	s.retire(sl, "does not start")
+}
+
+// retryReplacing is how long a worker stays whose replacement did not start.
+const retryReplacing = time.Minute
+
+// addProcesses fills in what only the supervisor knows.
+func (s *Supervisor) addProcesses(workers []WorkerStatus) {
+	done := make(chan struct{})
+	s.do(func() {
+		defer close(done)
+		for i := range workers {
+			for _, sl := range s.slots {
+				if c := sl.child.Load(); c != nil && sl.worker.Name == workers[i].Name {
+					workers[i].PID, workers[i].Resident = c.pid, residentBytes(c.pid)
+				}
+			}
+		}
+	})
+	select {
+	case <-done:
+	case <-s.done:
+	}
+}
+
+// startOnThread starts a command on the spawner's thread.
+func (s *Supervisor) startOnThread(cmd *exec.Cmd) error {
+	started := make(chan error)
+	s.spawn <- func() { started <- cmd.Start() }
+	return <-started
 }
 
 // spawner starts the children on one thread that lives as long as they do:
@@ -185,144 +333,107 @@ func (s *Supervisor) spawner(done chan<- struct{}) {
 	close(done)
 }
 
-// keepRunning starts p's child again and again until Stop: at once, but when
-// one after another dies without having answered anything, after a pause of
-// 100 ms, twice that each time, at most 10 s.
-func (s *Supervisor) keepRunning(p *process, pool *Pool) {
-	log := s.opts.Logger.With("worker", p.worker.Name)
-	for {
-		start := time.Now()
-		err := s.runOnce(p, pool, log)
-		select {
-		case <-s.stop:
-			return
-		default:
-		}
-		if p.worker.answered.Load() || time.Since(start) >= youngDeath {
-			p.died = 0
-		} else {
-			p.died++
-		}
-		if p.died <= 1 {
-			// What waits in the socket's backlog is answered by the next.
-			log.Warn("worker ended, starting it again", "err", err)
-			continue
-		}
-		pause := min(100*time.Millisecond<<min(p.died-2, 10), 10*time.Second)
-		log.Error("worker ended before it answered anything, once more", "err", err, "again_in", pause)
-		pool.SetDown(p.worker, true)
-		p.refuseWaiting()
-		select {
-		case <-time.After(pause):
-		case <-s.stop:
-			return
-		}
-	}
+// A reload replaces all workers by processes of new options.
+type reload struct {
+	before          SupervisorOptions
+	beforePreloader *preloader
+	old             []*slot
+	starting        []*slot // not ready yet
+	started         []*slot
+	result          chan error
 }
 
-// refuseWaiting closes the connections that wait in the socket's backlog:
-// while no worker runs, their clients are better told than left waiting.
-func (p *process) refuseWaiting() {
-	fd := int(p.socket.Fd())
-	for {
-		ready, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil || ready == 0 {
-			return
-		}
-		conn, _, err := unix.Accept4(fd, unix.SOCK_CLOEXEC)
-		if err != nil {
-			return
-		}
-		unix.Close(conn)
-	}
+func (r *reload) has(sl *slot) bool {
+	return r != nil && (slices.Contains(r.starting, sl) || slices.Contains(r.started, sl))
 }
 
-// runOnce runs one child to its end.
-func (s *Supervisor) runOnce(p *process, pool *Pool, log *slog.Logger) error {
-	cmd, output, err := s.command(p)
-	if err != nil {
-		return err
-	}
-	started := make(chan error)
-	s.spawn <- func() { started <- cmd.Start() }
-	err = <-started
-	cmd.Stdout.(*os.File).Close()
-	if err != nil {
-		output.Close()
-		return err
-	}
-	log.Info("worker started", "pid", cmd.Process.Pid)
-	s.groups.add(cmd.Process.Pid)
-	defer s.groups.remove(cmd.Process.Pid)
-	p.child.Store(cmd.Process)
-	defer p.child.Store(nil)
-	p.worker.answered.Store(false)
-	up := time.AfterFunc(p.probation(), func() { pool.SetDown(p.worker, false) })
-	defer up.Stop()
-	go logLines(output, log)
+var errReloading = errors.New("another reload is under way")
 
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+// Reload starts workers by new options beside the present ones, and has these
+// drain when all of the new are ready. When one of them ends before that, or
+// takes longer than StartTimeout, the old ones stay and the error says why.
+// Name, SocketDir, ScriptName, Keep, Concurrency and Logger remain as they are.
+func (s *Supervisor) Reload(ctx context.Context, opts SupervisorOptions) error {
+	opts.Name, opts.SocketDir, opts.ScriptName = s.opts.Name, s.opts.SocketDir, s.opts.ScriptName
+	opts.Keep, opts.Concurrency, opts.Logger = s.opts.Keep, s.opts.Concurrency, s.opts.Logger
+	opts.setDefaults()
+	if err := opts.check(); err != nil {
+		return err
+	}
+	result := make(chan error, 1)
+	s.do(func() { s.beginReload(opts, result) })
 	select {
-	case err := <-ended:
-		killGroup(cmd, unix.SIGKILL) // children that it left behind
-		if err == nil {
-			err = errors.New("exit status 0")
-		}
+	case err := <-result:
 		return err
-	case <-s.stop:
-		killGroup(cmd, unix.SIGTERM)
-		kill := time.AfterFunc(stopTimeout, func() {
-			log.Warn("worker does not end, killing it", "after", stopTimeout)
-			killGroup(cmd, unix.SIGKILL)
-		})
-		<-ended
-		kill.Stop()
-		killGroup(cmd, unix.SIGKILL)
-		return nil
+	case <-s.done:
+		return errors.New("the gateway is stopping")
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
-// probation is how long a child must run before it gets requests.
-func (p *process) probation() time.Duration {
-	if p.died > 1 {
-		return probation
+func (s *Supervisor) beginReload(opts SupervisorOptions, result chan error) {
+	if s.reload != nil {
+		result <- errReloading
+		return
 	}
-	return 0
-}
-
-// command prepares a child. sh sets LISTEN_PID, which must be the child's own
-// process id (sd_listen_fds(3); scgi and Quixote check it) and so is known
-// only between fork and exec.
-func (s *Supervisor) command(p *process) (cmd *exec.Cmd, output *os.File, err error) {
-	output, input, err := os.Pipe()
-	if err != nil {
-		return nil, nil, err
+	r := &reload{before: s.opts, beforePreloader: s.preloader, result: result}
+	for _, sl := range s.slots {
+		if sl.leaving {
+			continue
+		}
+		if sl.replaces != nil { // itself not ready yet
+			sl.replaces.replaced, sl.replaces = false, nil
+			s.retire(sl, "reload")
+			continue
+		}
+		r.old = append(r.old, sl)
 	}
-	args := append([]string{"-c", `LISTEN_PID=$$ exec "$@"`, "sh"}, s.opts.Command...)
-	cmd = exec.Command("/bin/sh", args...)
-	cmd.Env = append(os.Environ(), "LISTEN_FDS=1", "ALFORJA_WORKER="+p.worker.Name)
-	cmd.ExtraFiles = []*os.File{p.socket}
-	cmd.Stdout, cmd.Stderr = input, input
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	return cmd, output, nil
-}
-
-// killGroup signals the child and what it has forked. There may be nobody left.
-func killGroup(cmd *exec.Cmd, sig unix.Signal) { _ = unix.Kill(-cmd.Process.Pid, sig) }
-
-// logLines logs what a worker writes, a line at a time.
-func logLines(output io.ReadCloser, log *slog.Logger) {
-	defer output.Close()
-	lines := bufio.NewReaderSize(output, 8<<10)
-	for {
-		line, _, err := lines.ReadLine()
+	s.opts, s.reload = opts, r
+	s.preloader = s.newPreloader()
+	for range min(max(len(r.old), opts.MinWorkers), opts.Workers) {
+		sl, err := s.newSlot()
 		if err != nil {
+			s.reloadFailed(err)
 			return
 		}
-		log.LogAttrs(context.Background(), slog.LevelInfo, "worker says", slog.String("line", string(line)))
+		r.starting = append(r.starting, sl)
+		s.keep(sl)
 	}
+	time.AfterFunc(opts.StartTimeout, func() {
+		s.do(func() {
+			if s.reload == r {
+				s.reloadFailed(fmt.Errorf("not ready within %v", opts.StartTimeout))
+			}
+		})
+	})
+}
+
+// reloadReady notes a slot of the reload; with the last of them the old ones go.
+func (s *Supervisor) reloadReady(sl *slot) {
+	r := s.reload
+	if r == nil || !slices.Contains(r.starting, sl) {
+		return
+	}
+	r.starting = slices.DeleteFunc(r.starting, func(other *slot) bool { return other == sl })
+	r.started = append(r.started, sl)
+	if len(r.starting) > 0 {
+		return
+	}
+	for _, old := range r.old {
+		s.retire(old, "reload")
+	}
+	r.beforePreloader.leave()
+	s.reload = nil
+	r.result <- nil
+}
+
+func (s *Supervisor) reloadFailed(err error) {
+	r := s.reload
+	s.preloader.leave()
+	s.opts, s.preloader, s.reload = r.before, r.beforePreloader, nil
+	for _, sl := range append(r.starting, r.started...) {
+		s.retire(sl, "reload failed")
+	}
+	r.result <- fmt.Errorf("the new workers do not start, the old ones stay: %w", err)
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,8 +24,12 @@ type visit struct {
 	id       string // "" when the request has no session cookie
 	state    []byte // nil when the store has no such session
 	nonce    string
-	unlock   func()
+	unlock   func() // nil when the request takes no lock
 	once     sync.Once
+
+	remoteAddr string   // the client's, as http.Request has it
+	session    *Session // nil until a Go handler asks for it
+	answered   bool     // committed, or left alone: the response has begun
 }
 
 type visitKey struct{}
@@ -36,8 +41,8 @@ func visitOf(ctx context.Context) *visit {
 }
 
 // open locks the session and loads it. After an error nothing is held.
-func (v *visit) open(ctx context.Context, path string) error {
-	if v.sessions.locks(path) {
+func (v *visit) open(ctx context.Context, r *http.Request) error {
+	if v.sessions.locks(r) {
 		start := time.Now()
 		unlock, err := v.sessions.lock(ctx, v.id)
 		recordOf(ctx).lockWait = time.Since(start)
@@ -55,10 +60,13 @@ func (v *visit) open(ctx context.Context, path string) error {
 	return nil
 }
 
-// locks reports whether a request for path takes its session's lock.
-func (s *Sessions) locks(path string) bool {
+// locks reports whether a request takes its session's lock.
+func (s *Sessions) locks(r *http.Request) bool {
+	if slices.Contains(s.SharedMethods, r.Method) {
+		return false
+	}
 	for _, skipped := range s.Skip {
-		rest, below := strings.CutPrefix(path, strings.TrimSuffix(skipped, "/"))
+		rest, below := strings.CutPrefix(r.URL.Path, strings.TrimSuffix(skipped, "/"))
 		if below && (rest == "" || rest[0] == '/') {
 			return false
 		}
@@ -76,14 +84,15 @@ func (v *visit) release() {
 }
 
 // variables returns what the request tells the worker of its session, as
-// docs/protocol.md has it; nil in shared mode.
-func (v *visit) variables() map[string]string {
+// docs/protocol.md has it; nil in shared mode. apiPath is where the worker
+// reaches other sessions.
+func (v *visit) variables(apiPath string) map[string]string {
 	if v.sessions.Mode == Shared {
 		return nil
 	}
 	vars := map[string]string{"ALFORJA_NONCE": v.nonce}
-	if v.sessions.APIPath != "" {
-		vars["ALFORJA_API"] = v.sessions.APIPath
+	if apiPath != "" {
+		vars["ALFORJA_API"] = apiPath
 	}
 	var state string
 	if v.id != "" {
@@ -113,6 +122,13 @@ func sign(key []byte, nonce, id, state string) string {
 // response is about to promise: the client must not get that response.
 func (v *visit) commit(ctx context.Context, header http.Header) error {
 	defer v.release()
+	v.answered = true
+	if s := v.session; s != nil {
+		if s.closed = true; s.changed || s.renewed || s.expired {
+			v.sessions.Logger.Warn("what a Go handler did to the session is dropped: it left the request to a worker",
+				"request", recordOf(ctx).requestID, "session", shortID(v.id))
+		}
+	}
 	values := header[DirectiveHeader]
 	delete(header, DirectiveHeader)
 	if len(values) == 0 {

@@ -12,7 +12,10 @@ def pytest_configure():
         raise pytest.UsageError(
             f"{harness.BINARY} is missing: run `make build bin/alforja-race`, or just `make test`"
         )
-    for program in ("nginx", "strace", "chromium", "chromedriver"):
+    programs = (
+        "nginx strace chromium chromedriver apache2 lighttpd caddy haproxy openssl systemd-analyze"
+    )
+    for program in programs.split():
         if shutil.which(program) is None:
             raise pytest.UsageError(f"{program} is missing: run `make setup`")
 

@@ -130,8 +130,9 @@ class Gateway(Server):
         return self
 
     def lines(self):
-        """The log as dictionaries."""
-        return [json.loads(line) for line in self.text().splitlines() if line.startswith("{")]
+        """The log as dictionaries; not a line that is just being written."""
+        whole = self.text().rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
 
     def listening(self):
         if not self.log.exists():

@@ -24,7 +24,7 @@ def alforja(*args):
             2,
             "neither host:port nor unix:PATH",
         ),
-        (["serve", "--store", "memory:", "--", "true"], 2, "set http or scgi"),
+        (["serve", "--store", "memory:", "--", "true"], 2, "set http, https or scgi"),
         (["serve", "--http", "127.0.0.1:0", "--store", "memory:"], 2, "set a command"),
         (["serve", "--http", "127.0.0.1:0", "--", "true"], 2, "--store directory:PATH"),
         (
@@ -110,7 +110,7 @@ def test_configuration_file(run, tmp_path):
         ("http = 8080", "list of strings"),
         ("command = [1]", "list of strings"),
         ("workers =", "line 1"),
-        ("[pool]\nworkers = 1", "unknown key"),
+        ("[pool]\nworkers = 1", "with two brackets"),
     ],
 )
 def test_configuration_errors(tmp_path, text, says):
@@ -149,3 +149,50 @@ def test_every_flag_has_its_key(tmp_path):
         )  # a table: known keys complain about the value
         done = alforja("serve", "--config", str(config))
         assert "unknown key" not in done.stderr, done.stderr
+
+
+CHECKED = """
+http = ["127.0.0.1:0"]
+store = "directory:%s/sessions"
+command = ["sh", "-c", "true"]
+"""
+
+
+def check(tmp_path, text):
+    (tmp_path / "alforja.toml").write_text(text)
+    return subprocess.run(
+        [BINARY, "check", "--config", tmp_path / "alforja.toml"],
+        capture_output=True, text=True, timeout=20,
+    )  # fmt: skip
+
+
+def test_check_finds_nothing_and_leaves_nothing(tmp_path):
+    done = check(tmp_path, CHECKED % tmp_path)
+    assert (done.returncode, done.stdout) == (0, "good\n"), done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["alforja.toml"]
+
+
+def test_check_says_everything_by_line(tmp_path):
+    done = check(
+        tmp_path, CHECKED % tmp_path + 'wrokers = 3\nlock_wait = "soon"\n[[pool]]\nname = "a"\n'
+    )
+    assert done.returncode == 2
+    assert f'{tmp_path}/alforja.toml:5: unknown key "wrokers": did you mean workers?' in done.stderr
+    assert f"{tmp_path}/alforja.toml:6: lock_wait: " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[[pool]]\nname = 'a'\n", "alforja.toml:5: the pool has no prefix"),
+        ("worker_user = 'no-such-user'\n", "user of the workers"),
+        ("https = ['127.0.0.1:0']\ntls_cert = '/none'\ntls_key = '/none'\n", "/none"),
+        ("mode = 'sharde'\n", "want one of"),
+        ("admin = ['0.0.0.0:1']\n", "can be reached from elsewhere"),
+        ("static = ['/s=/no/such/dir']\n", "/no/such/dir"),
+    ],
+)
+def test_check_looks_at_what_is_named(tmp_path, text, says):
+    done = check(tmp_path, CHECKED % tmp_path + text)
+    assert (done.returncode, says in done.stderr) == (2, True), done.stderr
+    assert not (tmp_path / "sessions").exists()

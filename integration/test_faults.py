@@ -201,16 +201,6 @@ def test_a_worker_that_hangs(gateway):
     assert g.workers() != before
 
 
-def test_workers_that_do_not_start(gateway):
-    """Told soon, and the log has the traceback."""
-    g = gateway("--workers", "2", command=harness.managed("testapp.no_such_factory"))
-    g.logged("ended before it answered anything, once more")
-    wait_until(lambda: Client(g.http).get("/").status == 503, "nobody is left waiting", timeout=10)
-    answer = Client(g.http, timeout=5).get("/")
-    assert (answer.status, "does not run" in answer.text) == (503, True)
-    assert g.logged("no_such_factory")
-
-
 def test_all_workers_busy(gateway):
     g = gateway("--workers", "1", "--queue-length", "1", "--queue-wait", "10s")
     answers = harness.concurrently(4, lambda _: Client(g.http).get("/sleep?ms=1000"))

@@ -117,7 +117,7 @@ def test_four_processes_share_the_session(gateway):
         assert browser.get("/counter").text == str(expected)
 
 
-@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
 def test_workers_go_with_the_gateway(run, tmp_path, sig):
     """Whatever way the gateway goes, its workers go too, and so do the children of a stock server."""
     for name, command in (("ours", harness.managed()), ("stock", harness.stock())):

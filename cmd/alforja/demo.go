@@ -14,7 +14,7 @@ import (
 )
 
 func demoCommand() *cobra.Command {
-	var s settings
+	s := settings{pool: defaultPool()}
 	var host, python string
 	var port int
 	cmd := &cobra.Command{
@@ -44,8 +44,8 @@ It needs a Python with the packages alforja, quixote and session3.`,
 			}
 			s.mode = "managed"
 			s.http = []string{net.JoinHostPort(host, strconv.Itoa(port))}
-			s.command = []string{python, "-m", "alforja.worker", "--factory", "alforja.demo.create_publisher"}
-			return serve(cmd.Context(), &s, cmd.ErrOrStderr(), func(g *gateway.Gateway) {
+			s.pool.command = []string{python, "-m", "alforja.worker", "--factory", "alforja.demo.create_publisher"}
+			return serve(cmd.Context(), &s, cmd.ErrOrStderr(), nil, func(g *gateway.Gateway) {
 				_, listening, _ := net.SplitHostPort(g.Addrs()[0].String())
 				fmt.Fprintf(cmd.OutOrStdout(), "Open http://%s/ in a browser. Sessions are in %s. Ctrl-C ends it.\n",
 					net.JoinHostPort(host, listening), s.store)

@@ -78,7 +78,7 @@ Exit codes: 0 success, 1 failure, 2 wrong command line or configuration.`,
 	}
 	root.SetFlagErrorFunc(explainFlagError)
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(serveCommand(), demoCommand(), versionCommand())
+	root.AddCommand(serveCommand(), checkCommand(), statusCommand(), workersCommand(), reloadCommand(), drainCommand(), demoCommand(), pickleCommand(), sessionsCommand(), versionCommand())
 	return root
 }
 

@@ -10,7 +10,6 @@ import (
 	"os"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -23,36 +22,33 @@ import (
 
 // settings are what the flags and the configuration file say.
 type settings struct {
-	config         string
-	http, scgi     []string
-	store          string
-	durability     string
-	workers        int
-	workerLimit    int
-	backends       []string
-	mode           string
-	concurrency    string
-	cookie         string
-	scriptName     string
-	policy         string
-	allow          []string
-	skip           []string
-	keyFile        string
-	lockWait       time.Duration
-	queueWait      time.Duration
-	queueLength    int
-	requestTimeout time.Duration
-	drainTimeout   time.Duration
-	maxBody        int64
-	runDir         string
-	stateDir       string
-	socketMode     string
-	logFormat      string
-	command        []string
+	frontSettings
+	config        string
+	store         string
+	durability    string
+	pool          poolSettings   // what flags and the file's own keys say
+	pools         []poolSettings // the file's [[pool]] tables
+	mode          string
+	concurrency   string
+	cookie        string
+	policy        string
+	allow         []string
+	skip          []string
+	keyFile       string
+	lockWait      time.Duration
+	lockQueue     int
+	sharedMethods []string
+	drainTimeout  time.Duration
+	runDir        string
+	stateDir      string
+	directory     directorySettings
+	logFormat     string
+	admin         []string
+	adminProfile  bool
 }
 
 func serveCommand() *cobra.Command {
-	var s settings
+	s := settings{pool: defaultPool()}
 	cmd := &cobra.Command{
 		Use:   "serve [flags] [-- COMMAND [ARG...]]",
 		Short: "Serve a Quixote application with persistent sessions",
@@ -83,70 +79,95 @@ behind -- are the key "command". The command line wins.`,
 			if cmd.ArgsLenAtDash() < 0 && len(args) > 0 || cmd.ArgsLenAtDash() > 0 {
 				return usageError{fmt.Errorf("unexpected argument %q: the workers' command stands behind --", args[0])}
 			}
-			s.command = args
-			if s.config != "" {
-				if err := s.addConfig(cmd.Flags()); err != nil {
-					return err
-				}
+			again := func() (*settings, error) { return readSettings(cmd.Flags(), args) }
+			s, err := again()
+			if err != nil {
+				return err
 			}
-			return serve(cmd.Context(), &s, cmd.ErrOrStderr(), nil)
+			return serve(cmd.Context(), s, cmd.ErrOrStderr(), again, nil)
 		},
 	}
-	flags := cmd.Flags()
-	flags.StringVar(&s.config, "config", "", "read settings from this TOML `file`")
-	flags.StringArrayVar(&s.http, "http", nil, "listen for HTTP at this `address`, host:port or unix:PATH; may be repeated")
-	flags.StringArrayVar(&s.scgi, "scgi", nil, "listen for SCGI at this `address`; may be repeated")
-	flags.StringArrayVar(&s.backends, "backend", nil, "`address` of a worker started elsewhere; may be repeated")
-	flags.StringVar(&s.scriptName, "script-name", "", "`path` that the application is mounted at, / or /app (default: what an SCGI front server says)")
-	flags.StringVar(&s.socketMode, "socket-mode", "", "octal `mode` of unix: addresses, such as 0660; the web server must be able to write (default: by the umask)")
-	flags.StringVar(&s.mode, "mode", "managed", "managed: states travel with requests; shared: workers use session3 on the same directory")
-	addSharedFlags(flags, &s)
+	s.addServeFlags(cmd.Flags())
 	return cmd
 }
 
-// addConfig reads the configuration file. Workers that the command line names,
-// by a command or by --backend, replace both kinds of the file's.
-func (s *settings) addConfig(flags *pflag.FlagSet) error {
-	named := len(s.command) > 0 || flags.Changed("backend")
-	backends := s.backends
-	command, err := readConfig(s.config, flags)
+// addServeFlags adds the flags of serve.
+func (s *settings) addServeFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&s.config, "config", "", "read settings from this TOML `file`")
+	s.frontSettings.addFlags(flags)
+	s.pool.addServeFlags(flags)
+	flags.StringVar(&s.mode, "mode", "managed", "managed: states travel with requests; shared: workers use session3 on the same directory")
+	flags.StringArrayVar(&s.admin, "admin", nil, "`address` for the operator, unix:PATH or on loopback: /metrics, /healthz, /readyz, and for the commands status, workers, reload, drain; may be repeated")
+	flags.BoolVar(&s.adminProfile, "admin-profile", false, "serve /debug/pprof/ there too")
+	addSharedFlags(flags, s)
+}
+
+// readSettings puts the command line, its flags and the workers' command, and
+// the configuration file together. The command line wins; workers that it
+// names, by a command or by --backend, replace both kinds of the file's.
+func readSettings(commandLine *pflag.FlagSet, command []string) (*settings, error) {
+	s := &settings{pool: defaultPool()}
+	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+	s.addServeFlags(flags)
+	var err error
+	commandLine.Visit(func(f *pflag.Flag) {
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			flag := flags.Lookup(f.Name)
+			flag.Changed = true
+			err = errors.Join(err, flag.Value.(pflag.SliceValue).Replace(list.GetSlice()))
+		} else {
+			err = errors.Join(err, flags.Set(f.Name, f.Value.String()))
+		}
+	})
 	if err != nil {
-		return err
+		return nil, err
+	}
+	s.pool.command = command
+	if s.config == "" {
+		return s, nil
+	}
+	named, backends := len(command) > 0 || flags.Changed("backend"), s.pool.backends
+	file, err := readConfig(s.config, flags)
+	if err != nil {
+		return nil, err
 	}
 	if named {
-		s.backends = backends
+		s.pool.backends = backends
 	} else {
-		s.command = command
+		s.pool.command = file.command
 	}
-	return nil
+	if s.pools, err = readPools(file, s.pool); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // addSharedFlags adds the flags that serve and demo have in common.
 func addSharedFlags(flags *pflag.FlagSet, s *settings) {
 	flags.StringVar(&s.store, "store", s.store, "session store, directory:`PATH`")
 	flags.StringVar(&s.durability, "durability", "process", "what a stored session survives: process (a killed process) or power (a power cut)")
-	flags.IntVar(&s.workers, "workers", 4, "how many worker processes to run")
-	flags.IntVar(&s.workerLimit, "worker-concurrency", 1, "how many requests one worker gets at a time")
+	s.pool.addFlags(flags)
 	flags.StringVar(&s.concurrency, "concurrency", "serialize", "requests of one session at one time: serialize, or last-write-wins")
 	flags.StringVar(&s.cookie, "cookie", "QX_session", "`name` of the session cookie")
-	flags.StringVar(&s.policy, "policy", "enforce", "what becomes of sessions whose pickle imports something harmful: enforce (set aside) or report (log only)")
+	flags.StringVar(&s.policy, "policy", "enforce", "what becomes of sessions whose pickle imports something harmful: enforce (set aside), strict (set aside, and so is what is not allowed by name) or report (log only)")
 	flags.StringArrayVar(&s.allow, "allow", nil, "a class or function that sessions may hold although policy refuses it, `package.module.Name`; may be repeated")
 	flags.StringArrayVar(&s.skip, "skip", nil, "`path` that takes no session lock, and all below it; may be repeated")
 	flags.StringVar(&s.keyFile, "key-file", "", "`file` with the key that signs states on their way to workers")
 	flags.DurationVar(&s.lockWait, "lock-wait", 30*time.Second, "how long a request waits for another of its session")
-	flags.DurationVar(&s.queueWait, "queue-wait", 30*time.Second, "how long a request waits for a worker")
-	flags.IntVar(&s.queueLength, "queue-length", 1000, "how many requests may wait for a worker")
-	flags.DurationVar(&s.requestTimeout, "request-timeout", 5*time.Minute, "how long a worker may take to begin its answer")
+	flags.IntVar(&s.lockQueue, "lock-queue", 100, "how many requests may wait for one session; more are answered 503")
+	flags.StringArrayVar(&s.sharedMethods, "shared-method", nil, "`method`, such as GET, whose requests take no session lock: what they change in a session may get lost; may be repeated")
 	flags.DurationVar(&s.drainTimeout, "drain-timeout", 30*time.Second, "how long running requests may take when stopping")
-	flags.Int64Var(&s.maxBody, "max-body", 1<<30, "longest request body in `bytes`")
+	s.frontSettings.addSharedFlags(flags)
 	flags.StringVar(&s.runDir, "run-dir", "", "`directory` for the workers' sockets (default: the system's temporary directory)")
 	flags.StringVar(&s.stateDir, "state-dir", "", "`directory` for the directory store's locks and for sessions set aside, on the same mount (default: PATH.alforja)")
+	s.directory.addFlags(flags)
 	flags.StringVar(&s.logFormat, "log-format", "text", "text or json")
 }
 
-// serve runs a gateway until ctx ends. ready, where given, is called with it
-// when it listens.
-func serve(ctx context.Context, s *settings, logTo io.Writer, ready func(*gateway.Gateway)) error {
+// serve runs a gateway until ctx ends. At SIGHUP its workers are replaced, by
+// the settings that again, where given, then returns. ready, where given, is called with the
+// gateway when it listens.
+func serve(ctx context.Context, s *settings, logTo io.Writer, again func() (*settings, error), ready func(*gateway.Gateway)) error {
 	logger, err := s.logger(logTo)
 	if err != nil {
 		return err
@@ -155,8 +176,20 @@ func serve(ctx context.Context, s *settings, logTo io.Writer, ready func(*gatewa
 	if err != nil {
 		return err
 	}
+	if opts.Sessions.Store, err = s.openStore(logger); err != nil {
+		return err
+	}
 	defer opts.Sessions.Store.Close()
-	g, err := gateway.New(ctx, opts)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if opts.AccessLog, err = s.openAccessLog(ctx); err != nil {
+		return err
+	}
+	var g *gateway.Gateway
+	if again != nil {
+		opts.Admin.Reload = func(ctx context.Context) error { return reload(ctx, g, again, logger) }
+	}
+	g, err = gateway.New(ctx, opts)
 	var wrong *gateway.OptionsError
 	if errors.As(err, &wrong) {
 		return usageError{fmt.Errorf("%w (see alforja serve --help)", err)}
@@ -166,6 +199,10 @@ func serve(ctx context.Context, s *settings, logTo io.Writer, ready func(*gatewa
 	}
 	if ready != nil {
 		ready(g)
+	}
+	if again != nil {
+		go reloadOnHangup(ctx, opts.Admin.Reload)
+		go handOverOnSignal(ctx, g, logger)
 	}
 	return g.Run(ctx)
 }
@@ -180,7 +217,7 @@ func (s *settings) logger(to io.Writer) (*slog.Logger, error) {
 	return nil, oneOf("log-format", s.logFormat, "text", "json")
 }
 
-// options turns settings into what the gateway takes, the store opened.
+// options turns settings into what the gateway takes, but for the store.
 func (s *settings) options(logger *slog.Logger) (opts gateway.Options, err error) {
 	for _, choice := range []struct {
 		flag, value string
@@ -188,7 +225,7 @@ func (s *settings) options(logger *slog.Logger) (opts gateway.Options, err error
 	}{
 		{"mode", s.mode, []string{"managed", "shared"}},
 		{"concurrency", s.concurrency, []string{"serialize", "last-write-wins"}},
-		{"policy", s.policy, []string{"enforce", "report"}},
+		{"policy", s.policy, []string{"enforce", "strict", "report"}},
 		{"durability", s.durability, []string{"process", "power"}},
 	} {
 		if !slices.Contains(choice.among, choice.value) {
@@ -196,8 +233,6 @@ func (s *settings) options(logger *slog.Logger) (opts gateway.Options, err error
 		}
 	}
 	switch {
-	case s.workers == 0:
-		return opts, usageError{errors.New("--workers must be at least 1")}
 	case !cookieName.MatchString(s.cookie):
 		return opts, usageError{fmt.Errorf("--cookie %q is no name of a cookie", s.cookie)}
 	case s.mode == "shared" && s.keyFile != "":
@@ -205,7 +240,7 @@ func (s *settings) options(logger *slog.Logger) (opts gateway.Options, err error
 	case s.mode == "shared" && !strings.HasPrefix(s.store, "directory:"):
 		return opts, usageError{errors.New("shared mode needs --store directory:PATH, the directory that workers use")}
 	}
-	policy, err := pickle.NewPolicy(pickle.PolicyOptions{Allow: s.allow})
+	policy, err := pickle.NewPolicy(pickle.PolicyOptions{Allow: s.allow, Strict: s.policy == "strict"})
 	if err != nil {
 		return opts, usageError{fmt.Errorf("--allow: %w", err)}
 	}
@@ -215,45 +250,53 @@ func (s *settings) options(logger *slog.Logger) (opts gateway.Options, err error
 			return opts, usageError{fmt.Errorf("--key-file: %w", err)}
 		}
 	}
-	var socketMode uint64
-	if s.socketMode != "" {
-		if socketMode, err = strconv.ParseUint(s.socketMode, 8, 9); err != nil {
-			return opts, usageError{fmt.Errorf("--socket-mode %q is no octal mode such as 0660", s.socketMode)}
-		}
+	if err := s.frontSettings.addTo(&opts); err != nil {
+		return opts, err
 	}
-	sessions, err := s.openStore(logger)
+	pools, err := s.workerPools()
 	if err != nil {
 		return opts, err
 	}
-	return gateway.Options{
-		HTTP:              s.http,
-		SCGI:              s.scgi,
-		Command:           s.command,
-		Workers:           s.workers,
-		Backends:          s.backends,
-		WorkerConcurrency: s.workerLimit,
-		Sessions: gateway.Sessions{
-			Store:       sessions,
-			CookieName:  s.cookie,
-			Mode:        gateway.Mode(s.mode),
-			Concurrency: gateway.Concurrency(s.concurrency),
-			LockWait:    s.lockWait,
-			Skip:        s.skip,
-			Policy:      policy,
-			ReportOnly:  s.policy == "report",
-			Key:         key,
-		},
-		SocketMode:     os.FileMode(socketMode),
-		ScriptName:     s.scriptName,
-		MaxBody:        s.maxBody,
-		QueueLength:    s.queueLength,
-		QueueWait:      s.queueWait,
-		RequestTimeout: s.requestTimeout,
-		DrainTimeout:   s.drainTimeout,
-		RunDir:         s.runDir,
-		Logger:         logger,
-	}, nil
+	opts.Pools = pools
+	opts.Sessions = gateway.Sessions{
+		CookieName:    s.cookie,
+		Mode:          gateway.Mode(s.mode),
+		Concurrency:   gateway.Concurrency(s.concurrency),
+		LockWait:      s.lockWait,
+		LockQueue:     s.lockQueue,
+		SharedMethods: s.sharedMethods,
+		Skip:          s.skip,
+		Policy:        policy,
+		ReportOnly:    s.policy == "report",
+		Key:           key,
+	}
+	opts.Admin.Addresses, opts.Admin.Profile = s.admin, s.adminProfile
+	opts.DrainTimeout = s.drainTimeout
+	opts.RunDir = s.runDir
+	opts.Logger = logger
+	return opts, nil
 }
+
+// workerPools returns what the gateway takes. The pool of the flags is there
+// when it has workers, or when there is no other, whose lack is then told.
+func (s *settings) workerPools() ([]gateway.WorkerPool, error) {
+	all := s.pools
+	if len(s.pool.command)+len(s.pool.backends) > 0 || len(all) == 0 {
+		all = append([]poolSettings{s.pool}, all...)
+	}
+	var pools []gateway.WorkerPool
+	for i := range all {
+		p, err := all[i].options()
+		if err != nil {
+			return nil, err
+		}
+		pools = append(pools, p)
+	}
+	return pools, nil
+}
+
+// poolName is what stands in the names of sockets.
+var poolName = regexp.MustCompile("^[A-Za-z0-9_]{1,32}$")
 
 // cookieName is a token of RFC 6265 section 4.1.1.
 var cookieName = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")

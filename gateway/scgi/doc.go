@@ -37,6 +37,12 @@ func Env(ctx context.Context) map[string]string {
 	return env
 }
 
+// WithEnv returns a context whose [Env] is env, for a handler that knows better
+// than the front. The caller must not change env afterwards.
+func WithEnv(ctx context.Context, env map[string]string) context.Context {
+	return context.WithValue(ctx, envKey{}, env)
+}
+
 // NewContext returns a context with variables that [Transport] sends as they
 // are, in place of any variable of the same name that it would send
 // otherwise. CONTENT_LENGTH and SCGI cannot be replaced: they frame the

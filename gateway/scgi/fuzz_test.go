@@ -4,10 +4,13 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -128,4 +131,62 @@ func newTestRequestAt(path string) *http.Request {
 	req, _ := http.NewRequest("GET", "http://example.com/", nil)
 	req.URL.Path = path
 	return req
+}
+
+// bytesConn is a connection whose peer has sent all that it will, and ended
+// its side.
+type bytesConn struct {
+	net.Conn
+	in     *strings.Reader
+	out    strings.Builder
+	closed bool
+}
+
+func (c *bytesConn) Read(p []byte) (int, error)       { return c.in.Read(p) }
+func (c *bytesConn) Write(p []byte) (int, error)      { return c.out.Write(p) }
+func (c *bytesConn) SetReadDeadline(time.Time) error  { return nil }
+func (c *bytesConn) SetWriteDeadline(time.Time) error { return nil }
+func (c *bytesConn) CloseWrite() error                { return nil }
+func (c *bytesConn) Close() error                     { c.closed = true; return nil }
+
+// Whatever arrives, a connection gets one response, which a Transport
+// understands, and is closed; a handler reads as many bytes of body as were
+// announced, or is told that they did not come.
+func FuzzServer(f *testing.F) {
+	addSeeds(f, "testdata/requests/*.scgi")
+	f.Fuzz(func(t *testing.T, input string) {
+		called := 0
+		s := &Server{Logger: slog.New(slog.DiscardHandler), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			called++
+			body, err := io.ReadAll(r.Body)
+			if int64(len(body)) > r.ContentLength || (err == nil) != (int64(len(body)) == r.ContentLength) {
+				t.Errorf("%d bytes of %d, %v", len(body), r.ContentLength, err)
+			}
+			if !strings.HasPrefix(r.URL.Path, "/") && r.URL.Path != "*" || strings.Contains(r.URL.Path, "\x00") {
+				t.Errorf("path %q", r.URL.Path)
+			}
+			io.WriteString(w, r.URL.Path)
+		})}
+		peer := &bytesConn{in: strings.NewReader(input)}
+		c := &conn{server: s, rwc: peer}
+		s.mu.Lock()
+		s.init()
+		s.conns[c] = struct{}{}
+		s.mu.Unlock()
+		c.serve(s.base)
+		s.cancel()
+		if !peer.closed || called > 1 || len(s.conns) > 0 {
+			t.Fatalf("closed %v, %d calls, %d connections left", peer.closed, called, len(s.conns))
+		}
+		if called == 0 && peer.out.Len() == 0 {
+			return // it broke off
+		}
+		resp, body, err := readResponse(bufio.NewReader(strings.NewReader(peer.out.String())), "GET", 1<<16)
+		if err != nil {
+			t.Fatalf("response %q: %v", peer.out.String(), err)
+		}
+		if _, err := io.ReadAll(body); err != nil || called == 0 && (resp.StatusCode < 400 || resp.StatusCode > 499) {
+			t.Fatalf("%d calls, status %d, %v", called, resp.StatusCode, err)
+		}
+	})
 }

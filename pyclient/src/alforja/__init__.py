@@ -8,11 +8,24 @@
 The gateway loads the session before it asks the worker and commits it before
 the client hears; the store here only hands it over. `alforja.worker` serves a
 Quixote application, `alforja.demo` is one to try.
+
+Without a gateway, DirectorySessionStore does for session3's store of that name what
+can be done in Python alone. `python3 -m alforja.export` moves sessions between stores.
 """
 
+from alforja.directory import DirectorySessionStore
 from alforja.errors import GatewayError, NotInGateway, SignatureError
+from alforja.locks import BusyError
 from alforja.store import SessionStore
 
-__all__ = ["GatewayError", "NotInGateway", "SessionStore", "SignatureError", "__version__"]
+__all__ = [
+    "BusyError",
+    "DirectorySessionStore",
+    "GatewayError",
+    "NotInGateway",
+    "SessionStore",
+    "SignatureError",
+    "__version__",
+]
 
 __version__ = "0.1.0"

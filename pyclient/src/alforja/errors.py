@@ -6,7 +6,7 @@ _NOT_IN_GATEWAY = (
     "alforja.SessionStore works in a request that the alforja gateway has sent in managed mode, "
     "and {why}. Run the application under\n"
     "    alforja serve --mode managed -- python3 -m alforja.worker --factory APP.create_publisher\n"
-    "or, in shared mode and without a gateway, use session3's DirectorySessionStore."
+    "or, in shared mode and without a gateway, use alforja.DirectorySessionStore."
 )
 
 

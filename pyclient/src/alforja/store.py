@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 import os
 import pickle
-import re
 from typing import Any, Iterator
 
 from alforja.api import API
 from alforja.errors import GatewayError, NotInGateway
 from alforja.exchange import Directive, Exchange, exchange_of
+from alforja.ids import valid
 
 HEADER = "Alforja-Session"
-
-_ID = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
 
 
 class SessionStore:
@@ -82,7 +80,7 @@ class SessionStore:
 
     def has_session(self, id: Any) -> bool:
         exchange = self._exchange()
-        if not _valid(id):
+        if not valid(id):
             return False
         if id == exchange.id:
             return exchange.state is not None
@@ -98,7 +96,7 @@ class SessionStore:
         others choose it (session fixation).
         """
         exchange = self._exchange()
-        if not _valid(session.id):
+        if not valid(session.id):
             raise ValueError(f"not a session id: {session.id!r}")
         state = pickle.dumps(session, self.pickle_protocol)
         if session.id == exchange.id:
@@ -114,7 +112,7 @@ class SessionStore:
         """Delete a session, given itself or its id. One that does not exist is no error."""
         exchange = self._exchange()
         id: Any = session if isinstance(session, str) else getattr(session, "id", None)
-        if not _valid(id):
+        if not valid(id):
             return
         if id == exchange.id:
             self._make_room(exchange)
@@ -177,7 +175,7 @@ class SessionStore:
         return exchange
 
     def _state(self, exchange: Exchange, id: Any) -> bytes | None:
-        if not _valid(id):
+        if not valid(id):
             return None
         if id == exchange.id:
             return exchange.state
@@ -220,10 +218,6 @@ def _direct(exchange: Exchange, directive: Directive | None) -> None:
         response.headers.pop(HEADER.lower(), None)
     else:
         response.set_header(HEADER, directive.header(exchange.nonce))
-
-
-def _valid(id: Any) -> bool:
-    return isinstance(id, str) and _ID.match(id) is not None
 
 
 def _request() -> Any:

@@ -27,6 +27,7 @@ from importlib import import_module
 from typing import Any, Callable, Iterable, Iterator
 
 from alforja.exchange import close_exchange, open_exchange
+from alforja.preload import preload_socket, serve_forks
 from alforja.scgi import BadRequest, Output, PeerGone, read_request
 
 _LISTEN_FDS_START = 3  # sd_listen_fds(3)
@@ -215,6 +216,23 @@ def inherited_socket() -> socket.socket | None:
     return socket.socket(fileno=_LISTEN_FDS_START)
 
 
+def tell_ready() -> None:
+    """Tell whoever has started this process that it can answer requests: sd_notify(3).
+
+    Without NOTIFY_SOCKET nobody wants to know.
+    """
+    address = os.environ.pop("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address[0] == "@":
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        try:
+            notify.sendto(b"READY=1\n", address)
+        except OSError as err:
+            log(f"NOTIFY_SOCKET: {err}")
+
+
 @contextlib.contextmanager
 def listening(address: str) -> Iterator[socket.socket]:
     """Listen on unix:PATH or host:port until the context ends.
@@ -276,6 +294,9 @@ def main(arguments: list[str] | None = None) -> int:
     # Before Python 3.9 a stderr that is no terminal keeps tracebacks back until it is full.
     if isinstance(sys.stderr, io.TextIOWrapper):
         sys.stderr.reconfigure(line_buffering=True)
+    control = preload_socket()
+    if control is not None:
+        return _preload(options, control)
     with contextlib.ExitStack() as stack:
         try:
             listener = inherited_socket()
@@ -295,19 +316,45 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, listener: socket.socket) -> int:
+    publisher = _make_publisher(options.factory)
+    if publisher is None:
+        return 1
+    _serve(publisher, listener, options.timeout)
+    return 0
+
+
+def _preload(options: argparse.Namespace, control: socket.socket) -> int:
+    publisher = _make_publisher(options.factory)
+    if publisher is None:
+        return 1
+
+    def run(listener: socket.socket) -> int:
+        _serve(publisher, listener, options.timeout)
+        return 0
+
+    return serve_forks(control, run)
+
+
+def _make_publisher(factory: str) -> Any:
+    """The publisher, or None when there is none, which is told."""
     try:
-        publisher = load_factory(options.factory)()
+        publisher = load_factory(factory)()
     except Exception:
         traceback.print_exc()
-        log(f"no publisher from --factory {options.factory}: see above")
-        return 1
-    worker = Worker(publisher, listener, options.timeout)
-    worker.stop_on(signal.SIGTERM, signal.SIGINT)
-    # The application is there to stay: leave it out of every later collection.
+        log(f"no publisher from --factory {factory}: see above")
+        return None
+    # The application is there to stay: leave it out of every later collection. In processes that
+    # are forked from here a collection would copy its memory.
     gc.collect()
     gc.freeze()
+    return publisher
+
+
+def _serve(publisher: Any, listener: socket.socket, timeout: float) -> None:
+    worker = Worker(publisher, listener, timeout)
+    worker.stop_on(signal.SIGTERM, signal.SIGINT)
+    tell_ready()
     worker.serve()
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:

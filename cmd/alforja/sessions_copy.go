@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"alforja/store"
+	"alforja/store/dated"
+	"alforja/store/transfer"
+)
+
+func copySessionsCommand() *cobra.Command {
+	var o operator
+	var c copying
+	cmd := &cobra.Command{
+		Use:   "copy FROM TO",
+		Short: "Copy all sessions from one store to another, while they are in use",
+		Long: `copy makes one pass over the store FROM and brings to TO what is not there or
+differs: the state, byte for byte, and the time at which it was last saved or
+touched. TO is made if it is missing. A session that was saved later in TO than
+in FROM stays there as it is; sessions that do not verify are named and left
+out (exit code 1).
+
+copy can be interrupted and run again: it does what is left to do. To move a
+running site:
+
+  1. Run copy until a pass changes nothing or only what users did meanwhile;
+     --repeat does that.
+  2. Stop the gateway. It ends the requests under way first.
+  3. Run copy --delete once more. It takes seconds, and also deletes from TO
+     what users have logged out of since the passes before.
+  4. Start the gateway with --store TO. To go back, do the same the other way.
+
+--delete deletes from TO every session that FROM does not have, whoever made it
+there: not after the gateway has served from TO.
+
+Each session is copied under its lock, as the gateway takes it. Programs that
+write FROM without the gateway (session3 by itself, concurrency
+last-write-wins, --skip paths) take no such lock: what they write during a pass
+comes with the next one.`,
+		Example: `  alforja sessions copy directory:/var/lib/app/sessions directory:/srv/sessions
+  alforja sessions copy --repeat directory:/var/lib/app/sessions directory:/srv/sessions
+  alforja sessions copy --delete --yes directory:/var/lib/app/sessions directory:/srv/sessions`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := wantArguments(cmd, args, "FROM", "TO"); err != nil {
+				return err
+			}
+			if sameStore(args[0], args[1]) {
+				return usageError{fmt.Errorf("%s and %s are the same store", args[0], args[1])}
+			}
+			if c.opts.Delete {
+				if err := o.mayAsk(cmd); err != nil {
+					return err
+				}
+			}
+			c.operator, c.cmd = &o, cmd
+			return c.run(args[0], args[1])
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&c.fromState, "from-state-dir", "", "`directory` for the locks of FROM (default: PATH.alforja)")
+	flags.StringVar(&c.toState, "to-state-dir", "", "`directory` for the locks of TO (default: PATH.alforja)")
+	addDurabilityFlag(flags, &o)
+	o.addLockFlag(flags)
+	o.addYesFlag(flags)
+	flags.BoolVar(&c.opts.Delete, "delete", false, "delete from TO what FROM does not have")
+	flags.BoolVar(&c.repeat, "repeat", false, "make passes until one changes no state in TO")
+	flags.BoolVar(&o.asJSON, "json", false, "print the counts of each pass as one object")
+	return cmd
+}
+
+func addDurabilityFlag(flags *pflag.FlagSet, o *operator) {
+	flags.StringVar(&o.durability, "durability", "process", "what a stored session survives: process (a killed process) or power (a power cut)")
+}
+
+// sameStore reports whether two names of stores mean the same directory.
+func sameStore(a, b string) bool {
+	resolve := func(spec string) string {
+		kind, where, _ := strings.Cut(spec, ":")
+		if abs, err := filepath.Abs(where); err == nil {
+			where = abs
+		}
+		if real, err := filepath.EvalSymlinks(where); err == nil {
+			where = real
+		}
+		return kind + ":" + where
+	}
+	return resolve(a) == resolve(b)
+}
+
+// copying is copy's work.
+type copying struct {
+	*operator
+	cmd                *cobra.Command
+	fromState, toState string
+	opts               transfer.Options
+	repeat             bool
+}
+
+func (c *copying) run(fromSpec, toSpec string) error {
+	c.stateDir = c.fromState
+	from, err := c.openAt(c.cmd, fromSpec, false)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	if c.opts.Delete {
+		if err := c.confirm(c.cmd, fmt.Sprintf("Delete from %s every session that %s does not have.", toSpec, fromSpec)); err != nil {
+			return err
+		}
+	}
+	c.stateDir = c.toState
+	to, err := c.openAt(c.cmd, toSpec, true)
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+
+	for {
+		counts, err := c.pass(from, to)
+		c.print(&counts)
+		if err != nil {
+			return ended(c.cmd.Context(), err)
+		}
+		if !c.repeat || counts.Changed() == 0 {
+			if counts.Failed > 0 {
+				return fmt.Errorf("%s could not be copied", plural(counts.Failed, "session"))
+			}
+			return nil
+		}
+	}
+}
+
+func (c *copying) pass(from, to dated.Store) (transfer.Counts, error) {
+	total := 0
+	if newProgress(c.cmd, 0) != nil { // the remaining time asks for a first look
+		var err error
+		if total, err = countSessions(c.cmd.Context(), from); err != nil {
+			return transfer.Counts{}, err
+		}
+	}
+	p := newProgress(c.cmd, total)
+	defer p.clear()
+	opts := c.opts
+	opts.LockWait = c.lockWait
+	opts.Progress = p.step
+	opts.Report = func(id string, err error) { complain(c.cmd, p, "session "+shortened(id), err) }
+	return transfer.Copy(c.cmd.Context(), from, to, opts)
+}
+
+func countSessions(ctx context.Context, s store.Store) (n int, err error) {
+	for _, err := range s.All(ctx, "") {
+		if err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+func (c *copying) print(counts *transfer.Counts) {
+	out := c.cmd.OutOrStdout()
+	if c.asJSON {
+		printJSON(out, counts)
+		return
+	}
+	fmt.Fprintln(out, countsText(counts))
+}
+
+func countsText(c *transfer.Counts) string {
+	text := fmt.Sprintf("%d created, %d updated, %d touched, %d unchanged", c.Created, c.Updated, c.Touched, c.Unchanged)
+	for _, more := range []struct {
+		n    int
+		what string
+	}{{c.Deleted, "deleted"}, {c.Newer, "newer there and left"}, {c.Failed, "failed"}} {
+		if more.n > 0 {
+			text += fmt.Sprintf(", %d %s", more.n, more.what)
+		}
+	}
+	return text
+}

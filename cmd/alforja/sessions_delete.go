@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"alforja/store"
+	"alforja/store/catalog"
+	"alforja/store/dated"
+)
+
+func deleteSessionsCommand() *cobra.Command {
+	var o operator
+	var user string
+	cmd := &cobra.Command{
+		Use:   "delete ID... | --user NAME",
+		Short: "Delete sessions by id, or all of one user",
+		Long: `delete deletes sessions under their locks: it waits for a request of the session
+to end, and a gateway that serves meanwhile does not bring it back.
+
+--user deletes all sessions of one user, named as list shows it: it logs
+someone out everywhere. Someone who logs in while it runs may be missed; run it
+again, and keep them from logging in first. Sessions that do not verify belong
+to nobody and stay: no gateway gives them to a worker.
+
+An ID that begins with - stands behind --.`,
+		Example: `  alforja sessions delete --store directory:/var/lib/app/sessions 4x1QZ...
+  alforja sessions delete --store directory:/var/lib/app/sessions --user alonso
+  alforja sessions delete --store directory:/var/lib/app/sessions --yes -- -x7...`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			byUser := cmd.Flags().Changed("user")
+			switch {
+			case byUser == (len(args) > 0):
+				return usageError{errors.New("delete wants either IDs or --user NAME")}
+			case byUser && user == "":
+				return usageError{errors.New("--user wants a name: sessions of nobody are deleted by expire")}
+			}
+			for _, id := range args {
+				if !store.ValidID(id) {
+					return usageError{fmt.Errorf("%q is no session id", id)}
+				}
+			}
+			if err := o.mayAsk(cmd); err != nil {
+				return err
+			}
+			s, err := o.open(cmd)
+			if err != nil {
+				return err
+			}
+			defer s.Close()
+			d := deletion{operator: &o, cmd: cmd, store: s}
+			if byUser {
+				return d.ofUser(user)
+			}
+			return d.byID(args)
+		},
+	}
+	o.addStoreFlags(cmd.Flags())
+	o.addLockFlag(cmd.Flags())
+	o.addYesFlag(cmd.Flags())
+	cmd.Flags().StringVar(&user, "user", "", "delete the sessions of this user, by `name` as list shows it")
+	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print the counts as one object")
+	return cmd
+}
+
+// A deletion deletes sessions and counts them.
+type deletion struct {
+	*operator
+	cmd    *cobra.Command
+	store  dated.Store
+	counts struct {
+		Deleted  int `json:"deleted"`
+		NotFound int `json:"not_found"`
+		Failed   int `json:"failed"`
+	}
+}
+
+func (d *deletion) byID(ids []string) error {
+	if err := d.confirm(d.cmd, fmt.Sprintf("Delete %s of %s.", plural(len(ids), "session"), d.operator.store)); err != nil {
+		return err
+	}
+	var err error
+	for _, id := range ids {
+		if err = d.cmd.Context().Err(); err != nil {
+			break
+		}
+		d.count(id, d.delete(d.cmd.Context(), id, nil))
+	}
+	return d.report(err)
+}
+
+func (d *deletion) ofUser(user string) error {
+	ctx := d.cmd.Context()
+	if !d.yes {
+		n := 0
+		err := catalog.Entries(ctx, d.store, catalog.DescribeAny, func(e catalog.Entry) error {
+			if e.User == user {
+				n++
+			}
+			return nil
+		})
+		if err != nil {
+			return ended(ctx, err)
+		}
+		if err := d.confirm(d.cmd, fmt.Sprintf("Delete all sessions of %q, %d now, of %s.", user, n, d.operator.store)); err != nil {
+			return err
+		}
+	}
+	p := newProgress(d.cmd, 0)
+	defer p.clear()
+	type result struct {
+		id      string
+		matched bool
+		err     error
+	}
+	theirs := func(state []byte) bool { return catalog.DescribeAny(store.Info{}, state).User == user }
+	err := catalog.Scan(ctx, d.store, func(ctx context.Context, info store.Info) result {
+		state, found, err := d.store.Load(ctx, info.ID)
+		switch {
+		case errors.Is(err, store.ErrTooLarge): // nobody can use it
+			return result{}
+		case err != nil:
+			return result{info.ID, true, fmt.Errorf("cannot be read, and may be theirs: %w", err)}
+		case !found || !theirs(state):
+			return result{}
+		}
+		return result{info.ID, true, d.delete(ctx, info.ID, theirs)}
+	}, func(r result) error {
+		p.step()
+		if r.matched {
+			d.count(r.id, r.err)
+		}
+		return nil
+	})
+	p.clear()
+	return d.report(err)
+}
+
+var errNotFound = errors.New("no such session")
+
+// delete deletes one session under its lock, if it is still one to be deleted.
+func (d *deletion) delete(ctx context.Context, id string, still func(state []byte) bool) error {
+	unlock, err := dated.Lock(ctx, d.store, id, d.lockWait)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if still != nil {
+		state, found, err := d.store.Load(ctx, id)
+		if err != nil {
+			return err
+		}
+		if !found || !still(state) {
+			return errNotFound
+		}
+	}
+	found, err := d.store.Delete(ctx, id)
+	if err == nil && !found {
+		err = errNotFound
+	}
+	return err
+}
+
+func (d *deletion) count(id string, err error) {
+	switch {
+	case err == nil:
+		d.counts.Deleted++
+	case errors.Is(err, errNotFound):
+		d.counts.NotFound++
+	case d.cmd.Context().Err() == nil:
+		d.counts.Failed++
+		complain(d.cmd, nil, "session "+shortened(id), err)
+	}
+}
+
+// report prints the counts. err is what ended the job early.
+func (d *deletion) report(err error) error {
+	out := d.cmd.OutOrStdout()
+	if d.asJSON {
+		printJSON(out, d.counts)
+	} else {
+		fmt.Fprintf(out, "%d deleted, %d not found, %d failed\n", d.counts.Deleted, d.counts.NotFound, d.counts.Failed)
+	}
+	switch {
+	case err != nil:
+		return ended(d.cmd.Context(), err)
+	case d.counts.Failed > 0:
+		return fmt.Errorf("%s could not be deleted", plural(d.counts.Failed, "session"))
+	case d.counts.Deleted == 0 && d.counts.NotFound > 0:
+		return errNotFound
+	}
+	return nil
+}

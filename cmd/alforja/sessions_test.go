@@ -1,0 +1,116 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/BurntSushi/toml"
+
+	"alforja/store/transfer"
+)
+
+func TestProgressLine(t *testing.T) {
+	for _, c := range []struct {
+		total, done int
+		elapsed     time.Duration
+		want        string
+	}{
+		{0, 0, 0, "0 sessions, 0 a second, 0s"},
+		{0, 1234, 2 * time.Second, "1234 sessions, 617 a second, 2s"},
+		{1000, 250, time.Second, "[#####...............]  25 %, 250 sessions, 250 a second, 3s left"},
+		{1000, 1000, 4 * time.Second, "[####################] 100 %, 1000 sessions, 250 a second, 0s left"},
+		{1000, 1100, 4 * time.Second, "[####################] 100 %, 1100 sessions, 275 a second, 0s left"}, // more came
+	} {
+		p := &progress{total: c.total, done: c.done}
+		if got := p.line(c.elapsed); got != c.want {
+			t.Errorf("got  %q\nwant %q", got, c.want)
+		}
+	}
+}
+
+func TestProgressShowsAndClears(t *testing.T) {
+	var none *progress // as where there is no terminal
+	none.step()
+	none.clear()
+
+	var out strings.Builder
+	p := &progress{to: &out, start: time.Now()}
+	p.step()
+	p.step() // within the same moment: not shown
+	p.clear()
+	p.clear()
+	if got := out.String(); strings.Count(got, "\r\x1b[K") != 2 || !strings.HasSuffix(got, "\r\x1b[K") {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestSameStore(t *testing.T) {
+	dir := t.TempDir()
+	real, link := filepath.Join(dir, "real"), filepath.Join(dir, "link")
+	if err := os.Mkdir(real, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(real, link); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{"directory:" + real, "directory:" + real, true},
+		{"directory:" + real, "directory:" + real + "/", true},
+		{"directory:" + real, "directory:real", true},
+		{"directory:" + real, "directory:" + link, true},
+		{"directory:" + dir + "/none", "directory:none", true},
+		{"directory:" + real, "directory:" + dir, false},
+	} {
+		if got := sameStore(c.a, c.b); got != c.want {
+			t.Errorf("%s and %s: %v", c.a, c.b, got)
+		}
+	}
+}
+
+// What the allow-list is pasted from is written by whoever wrote the sessions.
+func TestTOMLString(t *testing.T) {
+	for _, name := range []string{"shop.Cart", `a"b\c`, "a\nallow = [\"os.*\"]", "\x00\x1b\x7f\u202e", "Ñandú.Ñ"} {
+		text := tomlString(name)
+		if strings.ContainsAny(text, "\n\x1b\x7f\u202e") {
+			t.Errorf("%q is written as %q", name, text)
+		}
+		var doc struct{ Allow []string }
+		if _, err := toml.Decode("allow = ["+text+"]", &doc); err != nil || len(doc.Allow) != 1 || doc.Allow[0] != name {
+			t.Errorf("%q is read back as %q, %v", name, doc.Allow, err)
+		}
+	}
+}
+
+func TestCountsText(t *testing.T) {
+	for counts, want := range map[transfer.Counts]string{
+		{}: "0 created, 0 updated, 0 touched, 0 unchanged",
+		{Created: 1, Updated: 2, Touched: 3, Unchanged: 4, Newer: 5, Deleted: 6, Failed: 7}: "1 created, 2 updated, 3 touched, 4 unchanged, 6 deleted, 5 newer there and left, 7 failed",
+	} {
+		if got := countsText(&counts); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestRowsAlign(t *testing.T) {
+	head := row("ID", "USER", "CLASS", "PROTO", "SIZE", "MODIFIED", "")
+	line := row("4x1QZb2iXh8mXeT0a9cKqw", "alonso", "session3.Session.Session", "4", "266", "2024-05-01 12:00:00", "")
+	if strings.Index(head, "MODIFIED") != strings.Index(line, "2024") {
+		t.Errorf("\n%s\n%s", head, line)
+	}
+}
+
+func TestDiff(t *testing.T) {
+	got, err := diff("id", []byte("\x80\x04]cshop\nA\na."), []byte("\x80\x04]cstore\nB\na."))
+	want := "--- id\n+++ id\n@@ -3 +3 @@\n-    \"$import\": \"shop.A\"\n+    \"$import\": \"store.B\"\n"
+	if err != nil || string(got) != want {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+}

@@ -1,0 +1,179 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"alforja/pickle"
+	"alforja/store"
+)
+
+// metrics are the figures that Prometheus reads from the admin address. Times
+// are in seconds.
+type metrics struct {
+	registry    *prometheus.Registry
+	requests    *prometheus.CounterVec
+	duration    prometheus.Histogram
+	queueWait   prometheus.Histogram
+	lockWait    prometheus.Histogram
+	sessions    *prometheus.CounterVec
+	storeTime   *prometheus.HistogramVec
+	storeErrors *prometheus.CounterVec
+	refused     *prometheus.CounterVec
+}
+
+func newMetrics(g *Gateway) *metrics {
+	// From 50 us, what a page without a session takes, to 26 s.
+	buckets := prometheus.ExponentialBuckets(50e-6, 2, 20)
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "alforja_requests_total", Help: "Requests answered, by status code.",
+		}, []string{"code"}),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "alforja_request_duration_seconds", Help: "From a request's header to its response's end.", Buckets: buckets,
+		}),
+		queueWait: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "alforja_queue_wait_seconds", Help: "How long requests waited for a worker.", Buckets: buckets,
+		}),
+		lockWait: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "alforja_lock_wait_seconds", Help: "How long requests with a session waited for its lock.", Buckets: buckets,
+		}),
+		sessions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "alforja_session_commits_total", Help: "What requests made of their sessions.",
+		}, []string{"action"}),
+		storeTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "alforja_store_duration_seconds", Help: "Time that the session store took.", Buckets: buckets,
+		}, []string{"operation"}),
+		storeErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "alforja_store_errors_total", Help: "Operations in which the session store failed.",
+		}, []string{"operation"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "alforja_sessions_refused_total", Help: "Sessions that could not be used and were set aside, by reason.",
+		}, []string{"reason"}),
+	}
+	m.registry.MustRegister(m.requests, m.duration, m.queueWait, m.lockWait, m.sessions, m.storeTime, m.storeErrors, m.refused,
+		poolCollector{g}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, reason := range []string{refusedMalformed, refusedLimit, refusedPolicy, refusedSize} {
+		m.refused.WithLabelValues(reason) // there from the start, as 0
+	}
+	return m
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// log counts a request, and has the next log write its line.
+func (m *metrics) log(next RequestLog) RequestLog {
+	return func(ctx context.Context, a *Access) {
+		m.requests.WithLabelValues(strconv.Itoa(a.Status)).Inc()
+		m.duration.Observe(a.Duration.Seconds())
+		if a.record.worker != "" {
+			m.queueWait.Observe(a.record.queueWait.Seconds())
+		}
+		if a.record.session != "" {
+			m.lockWait.Observe(a.record.lockWait.Seconds())
+		}
+		if a.record.action != "" {
+			m.sessions.WithLabelValues(string(a.record.action)).Inc()
+		}
+		next(ctx, a)
+	}
+}
+
+// The reasons of alforja_sessions_refused_total.
+const (
+	refusedMalformed = "malformed"
+	refusedLimit     = "limit"
+	refusedPolicy    = "policy"
+	refusedSize      = "size"
+)
+
+// refusedReason sorts an error of Sessions.verify or Store.Load.
+func refusedReason(err error) string {
+	var limit *pickle.LimitError
+	var policy *pickle.RefusedError
+	switch {
+	case errors.Is(err, store.ErrTooLarge):
+		return refusedSize
+	case errors.As(err, &limit):
+		return refusedLimit
+	case errors.As(err, &policy):
+		return refusedPolicy
+	}
+	return refusedMalformed
+}
+
+// poolCollector reads the pools when Prometheus asks.
+type poolCollector struct{ gateway *Gateway }
+
+var (
+	workersDesc = prometheus.NewDesc("alforja_workers", "Workers, by state.", []string{"pool", "state"}, nil)
+	waitingDesc = prometheus.NewDesc("alforja_queue_length", "Requests that wait for a worker.", []string{"pool"}, nil)
+)
+
+func (c poolCollector) Describe(to chan<- *prometheus.Desc) {
+	to <- workersDesc
+	to <- waitingDesc
+}
+
+func (c poolCollector) Collect(to chan<- prometheus.Metric) {
+	for _, p := range c.gateway.pools {
+		count := map[WorkerState]int{Starting: 0, Idle: 0, Busy: 0, Draining: 0, Dead: 0}
+		workers, waiting := p.pool.Status()
+		for _, w := range workers {
+			count[w.State]++
+		}
+		for state, n := range count {
+			to <- prometheus.MustNewConstMetric(workersDesc, prometheus.GaugeValue, float64(n), p.config.label(), string(state))
+		}
+		to <- prometheus.MustNewConstMetric(waitingDesc, prometheus.GaugeValue, float64(waiting), p.config.label())
+	}
+}
+
+// timedStore measures a store's operations on single sessions.
+type timedStore struct {
+	store.Store
+	metrics *metrics
+}
+
+// observe is deferred by an operation with the address of its error.
+func (s timedStore) observe(operation string, start time.Time, err *error) {
+	s.metrics.storeTime.WithLabelValues(operation).Observe(time.Since(start).Seconds())
+	if *err != nil && !errors.Is(*err, context.Canceled) && !errors.Is(*err, store.ErrExists) {
+		s.metrics.storeErrors.WithLabelValues(operation).Inc()
+	}
+}
+
+func (s timedStore) Load(ctx context.Context, id string) (state []byte, found bool, err error) {
+	defer s.observe("load", time.Now(), &err)
+	return s.Store.Load(ctx, id)
+}
+
+func (s timedStore) Create(ctx context.Context, id string, state []byte) (err error) {
+	defer s.observe("create", time.Now(), &err)
+	return s.Store.Create(ctx, id, state)
+}
+
+func (s timedStore) Update(ctx context.Context, id string, state []byte) (found bool, err error) {
+	defer s.observe("update", time.Now(), &err)
+	return s.Store.Update(ctx, id, state)
+}
+
+func (s timedStore) Touch(ctx context.Context, id string) (found bool, err error) {
+	defer s.observe("touch", time.Now(), &err)
+	return s.Store.Touch(ctx, id)
+}
+
+func (s timedStore) Delete(ctx context.Context, id string) (found bool, err error) {
+	defer s.observe("delete", time.Now(), &err)
+	return s.Store.Delete(ctx, id)
+}

@@ -1,0 +1,102 @@
+package gateway
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+
+	"alforja/gateway/scgi"
+)
+
+func TestCombinedLog(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*http.Request)
+		want   string // without the time
+	}{
+		{"plain", func(*http.Request) {}, `192.0.2.1 - - [T] "GET /a%20b?c=d HTTP/1.1" 200 5 "-" "-"`},
+		{"all", func(r *http.Request) {
+			r.Header.Set("Referer", "http://example.org/")
+			r.Header.Set("User-Agent", "Mozilla/5.0 (X11)")
+			*r = *r.WithContext(scgi.WithEnv(r.Context(), map[string]string{"REMOTE_USER": "sancho"}))
+		}, `192.0.2.1 - sancho [T] "GET /a%20b?c=d HTTP/1.1" 200 5 "http://example.org/" "Mozilla/5.0 (X11)"`},
+		{"forgery", func(r *http.Request) {
+			r.Header.Set("User-Agent", "x\" 200\\ \x1b[2J\n127.0.0.1 - root")
+			r.RemoteAddr = "@"
+		}, `@ - - [T] "GET /a%20b?c=d HTTP/1.1" 200 5 "-" "x\x22 200\x5c \x1b[2J\x0a127.0.0.1 - root"`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var out bytes.Buffer
+			handler := AccessLog(LogCombined(&out), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				io.WriteString(w, "hello")
+			}))
+			r := httptest.NewRequest("GET", "/a%20b?c=d", nil)
+			test.change(r)
+			handler.ServeHTTP(httptest.NewRecorder(), r)
+			time := regexp.MustCompile(`\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]`)
+			if got := time.ReplaceAllString(out.String(), "[T]"); got != test.want+"\n" {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestTraceparentIsLogged(t *testing.T) {
+	const good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	tests := []struct{ sent, logged string }{
+		{good, good},
+		{"", ""},
+		{"01" + good[2:] + "-more", "01" + good[2:] + "-more"}, // a later version
+		{good + "-more", ""},
+		{strings.ToUpper(good), ""},
+		{good[:54], ""},
+		{strings.Replace(good, "-", "_", 1), ""},
+		{"nonsense", ""},
+	}
+	for _, test := range tests {
+		var out bytes.Buffer
+		handler := AccessLog(LogRequests(slog.New(slog.NewJSONHandler(&out, nil))), http.NotFoundHandler())
+		r := httptest.NewRequest("GET", "/", nil)
+		if test.sent != "" {
+			r.Header.Set("traceparent", test.sent)
+		}
+		handler.ServeHTTP(httptest.NewRecorder(), r)
+		var line struct {
+			Status      int
+			Traceparent string
+		}
+		if err := json.Unmarshal(out.Bytes(), &line); err != nil || line.Status != 404 {
+			t.Fatal(err, out.String())
+		}
+		if line.Traceparent != test.logged {
+			t.Errorf("%q: logged %q", test.sent, line.Traceparent)
+		}
+	}
+}
+
+// FuzzCombinedLog: one request, one line of nine fields, whatever the client sends.
+func FuzzCombinedLog(f *testing.F) {
+	f.Add("/", "agent", "referer", "1.2.3.4:5")
+	f.Add("/\" 200", "\n", "\\\"", "[::1")
+	shape := regexp.MustCompile(`^[!-~]+ - - \[[^]]+\] "GET [ -!#-~]* HTTP/1.1" 200 0 "[ -!#-~]*" "[ -!#-~]*"\n$`)
+	f.Fuzz(func(t *testing.T, uri, agent, referer, remote string) {
+		if strings.ContainsAny(remote, " ") {
+			return // RemoteAddr is an address
+		}
+		var out bytes.Buffer
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RequestURI, r.RemoteAddr = uri, remote
+		r.Header["User-Agent"], r.Header["Referer"] = []string{agent}, []string{referer}
+		AccessLog(LogCombined(&out), http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(httptest.NewRecorder(), r)
+		if !shape.MatchString(out.String()) {
+			t.Errorf("%q", out.String())
+		}
+	})
+}

@@ -1,0 +1,104 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+
+	"alforja/pickle"
+	"alforja/store"
+)
+
+// Expire ends the session, as expire_session does: it is deleted and its cookie
+// taken away when the response begins. Logged out here is logged out in
+// Python.
+func (s *Session) Expire() error {
+	if err := s.writable(); err != nil {
+		return err
+	}
+	s.expired = true
+	return nil
+}
+
+// Renew gives the session a new id when the response begins; the old one is
+// gone then. Call it where a user logs in: whoever made the user come with an id
+// of their own choice (session fixation) is left with nothing. ID returns the
+// old one until then.
+func (s *Session) Renew() error {
+	if err := s.writable(); err != nil {
+		return err
+	}
+	s.renewed = true
+	return nil
+}
+
+// commit does to the store what became of the session, as session3's
+// finish_successful_request does, and writes the cookie into header.
+func (s *Session) commit(ctx context.Context, header http.Header) error {
+	s.closed = true
+	sessions := s.visit.sessions
+	isNew := s.id == ""
+	switch {
+	case s.expired, !isNew && !s.HasInfo():
+		header.Add("Set-Cookie", sessions.Cookie.revoke(sessions.CookieName))
+		s.expired = true
+		if isNew {
+			return nil
+		}
+		return s.store(ctx, &directive{action: actionDelete, id: s.id})
+	case isNew && (!s.changed || !s.HasInfo()):
+		return nil
+	case isNew, s.renewed:
+		return s.create(ctx, header)
+	case s.changed, s.view.Changed() && s.visit.unlock != nil:
+		state, err := s.view.State()
+		if err != nil {
+			return err
+		}
+		return s.store(ctx, &directive{action: actionSave, id: s.id, state: state})
+	}
+	// Without the lock, an access time is no reason to write over what others
+	// have saved meanwhile.
+	return s.store(ctx, &directive{action: actionKeep, id: s.id})
+}
+
+// create stores the session under a new id, in the place of the old one if it
+// has one. Between the two steps there are two sessions, never none: a crash
+// logs nobody out.
+func (s *Session) create(ctx context.Context, header http.Header) error {
+	sessions, old := s.visit.sessions, s.id
+	id := store.NewID()
+	if err := s.view.Set(idAttribute, pickle.Str(id)); err != nil {
+		return err
+	}
+	state, err := s.view.State()
+	if err != nil {
+		return err
+	}
+	if err := s.store(ctx, &directive{action: actionCreate, id: id, state: state}); err != nil {
+		return err
+	}
+	if old != "" {
+		found, err := sessions.Store.Delete(ctx, old)
+		if err != nil || !found {
+			// Deleted meanwhile, it stays deleted, under any id.
+			_, errNew := sessions.Store.Delete(ctx, id)
+			if err != nil {
+				return err
+			}
+			sessions.Logger.Info("session was deleted meanwhile and stays deleted", "session", shortID(old))
+			return errNew
+		}
+	}
+	s.id = id
+	header.Add("Set-Cookie", sessions.Cookie.set(sessions.CookieName, id))
+	return nil
+}
+
+func (s *Session) store(ctx context.Context, d *directive) error {
+	if err := s.visit.sessions.store(ctx, d); err != nil {
+		return err
+	}
+	rec := recordOf(ctx)
+	rec.action, rec.session = d.action, shortID(d.id)
+	return nil
+}

@@ -1,0 +1,232 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"alforja/gateway/scgi"
+)
+
+// WorkerPool says which workers answer the requests below a path.
+type WorkerPool struct {
+	// Name stands before the workers' names in logs: "shop" makes "shop-1".
+	// Default: none.
+	Name string
+	// Prefix is the path that the pool answers, and all below it. Of several
+	// the longest counts. Default: "/".
+	Prefix string
+	// Supervised are the processes to run. Its SocketDir, Keep and Logger are
+	// set by the gateway. Either its Command or Backends.
+	Supervised SupervisorOptions
+	// Backends are addresses of workers started elsewhere.
+	Backends []string
+	// Concurrency is how many requests one worker or backend gets at a time.
+	// Default: 1.
+	Concurrency int
+	// Queue is for requests that find no worker free.
+	Queue PoolOptions
+	// RequestTimeout is Proxy's.
+	RequestTimeout time.Duration
+}
+
+func (p *WorkerPool) check(sessions *Sessions) error {
+	for name, value := range map[string]int64{
+		"workers":            int64(p.Supervised.Workers),
+		"min workers":        int64(p.Supervised.MinWorkers),
+		"spare workers":      int64(p.Supervised.SpareWorkers),
+		"worker idle":        int64(p.Supervised.WorkerIdle),
+		"max requests":       int64(p.Supervised.Recycle.Requests),
+		"max age":            int64(p.Supervised.Recycle.Age),
+		"max memory":         p.Supervised.Recycle.Memory,
+		"start timeout":      int64(p.Supervised.StartTimeout),
+		"worker concurrency": int64(p.Concurrency),
+		"queue length":       int64(p.Queue.QueueLength),
+		"queue wait":         int64(p.Queue.QueueWait),
+		"request timeout":    int64(p.RequestTimeout),
+	} {
+		if value < 0 {
+			return &OptionsError{name + " is negative"}
+		}
+	}
+	for _, path := range []string{p.Prefix, p.Supervised.ScriptName} {
+		if path != "" && path[0] != '/' {
+			return &OptionsError{fmt.Sprintf("path %q does not begin with a slash", path)}
+		}
+	}
+	switch {
+	case len(p.Supervised.Command) > 0 && len(p.Backends) > 0:
+		return &OptionsError{"both a worker command and a backend: set one of them"}
+	case len(p.Supervised.Command)+len(p.Backends) == 0:
+		return &OptionsError{"no workers: set a command or a backend"}
+	}
+	if len(p.Supervised.Command) > 0 {
+		supervised := p.Supervised
+		supervised.setDefaults()
+		return supervised.check()
+	}
+	for _, backend := range p.Backends {
+		network, _, err := ParseAddress(backend)
+		if err != nil {
+			return &OptionsError{err.Error()}
+		}
+		if network == "tcp" && sessions.Mode != Shared && sessions.Key == nil {
+			return &OptionsError{fmt.Sprintf("backend %s gets session states over TCP: set a key, so that workers can tell them from a stranger's, or use a unix: address", backend)}
+		}
+	}
+	return nil
+}
+
+// runningPool is a WorkerPool at work.
+type runningPool struct {
+	config     WorkerPool
+	pool       *Pool
+	supervisor *Supervisor // nil with Backends
+	apiPath    string      // "" in shared mode
+}
+
+// openPool makes a pool's sockets.
+func (g *Gateway) openPool(ctx context.Context, config WorkerPool) (_ *runningPool, err error) {
+	p := &runningPool{config: config, pool: NewPool(nil, config.Queue)}
+	keep := g.opts.Sessions.Mode != Shared // docs/protocol.md: no variables of ours
+	if keep {
+		if err := g.openAPI(ctx, p); err != nil {
+			return nil, err
+		}
+	}
+	if len(config.Backends) == 0 {
+		p.supervisor, err = NewSupervisor(g.supervised(config), p.pool)
+		return p, err
+	}
+	for _, backend := range config.Backends {
+		network, address, err := ParseAddress(backend)
+		if err != nil {
+			return nil, err
+		}
+		p.pool.add(&Worker{
+			Name:        backend,
+			Transport:   &scgi.Transport{Network: network, Address: address, ScriptName: config.Supervised.ScriptName, Keep: keep},
+			Concurrency: config.Concurrency,
+		}, processReady)
+	}
+	return p, nil
+}
+
+// supervised returns the supervisor's options of a pool.
+func (g *Gateway) supervised(config WorkerPool) SupervisorOptions {
+	opts := config.Supervised
+	opts.SocketDir = g.runDir.path
+	opts.Keep = g.opts.Sessions.Mode != Shared
+	opts.Concurrency = config.Concurrency
+	opts.Name = config.Name
+	opts.Logger = g.opts.Logger
+	return opts
+}
+
+// openAPI opens the socket by which a pool's workers reach other sessions. It
+// belongs to their user.
+func (g *Gateway) openAPI(ctx context.Context, p *runningPool) error {
+	process := p.config.Supervised.Process
+	if err := process.check(); err != nil {
+		return err
+	}
+	suffix := ""
+	if p.config.Name != "" {
+		suffix = "-" + p.config.Name
+	}
+	p.apiPath = filepath.Join(g.runDir.path, fmt.Sprintf(apiSocket, suffix))
+	if err := g.open(ctx, front{kind: apiFront, server: httpServer(g.opts.Sessions.API(), g.opts.Logger)}, "unix:"+p.apiPath); err != nil {
+		return err
+	}
+	if err := os.Chmod(p.apiPath, 0o600); err != nil {
+		return err
+	}
+	if process.uid() < 0 {
+		return nil
+	}
+	// The directory holds sockets only, each for its owner alone.
+	if err := os.Chmod(g.runDir.path, 0o711); err != nil {
+		return err
+	}
+	return os.Chown(p.apiPath, process.uid(), -1)
+}
+
+// handler has the pool's workers answer.
+func (p *runningPool) handler(g *Gateway) http.Handler {
+	return &Proxy{
+		Pool:           p.pool,
+		RequestTimeout: p.config.RequestTimeout,
+		Buffer:         g.opts.Response,
+		Sendfile:       g.opts.Sendfile,
+		APIPath:        p.apiPath,
+		Logger:         g.opts.Logger,
+	}
+}
+
+// byPrefix is a handler that chooses among pools and handlers by path.
+type byPrefix []prefixed
+
+type prefixed struct {
+	prefix  string // without a slash at its end
+	handler http.Handler
+}
+
+// sorted puts the longest prefix first.
+func (b byPrefix) sorted() byPrefix {
+	slices.SortFunc(b, func(x, y prefixed) int { return len(y.prefix) - len(x.prefix) })
+	return b
+}
+
+func (b byPrefix) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	for _, p := range b {
+		if rest, below := strings.CutPrefix(r.URL.Path, p.prefix); below && (rest == "" || rest[0] == '/') {
+			p.handler.ServeHTTP(w, r)
+			return
+		}
+	}
+	fail(w, http.StatusNotFound, "nothing is mounted here")
+}
+
+// Reload replaces the workers of all pools by fresh ones, of the command and
+// options that pools has for them, as Supervisor.Reload does. What else pools
+// says stays as it was; pools that are new, or gone, are an error.
+func (g *Gateway) Reload(ctx context.Context, pools []WorkerPool) error {
+	if len(pools) != len(g.pools) {
+		return errors.New("pools were added or removed: that takes a restart")
+	}
+	for i := range pools {
+		if err := pools[i].check(&g.opts.Sessions); err != nil {
+			return err
+		}
+		was := &g.pools[i].config
+		if pools[i].Name != was.Name || pools[i].Prefix != was.Prefix || (len(pools[i].Backends) > 0) != (len(was.Backends) > 0) {
+			return fmt.Errorf("pool %q is another one: that takes a restart", pools[i].Name)
+		}
+	}
+	defer notifyReloading(g.opts.Logger)()
+	defer notifyReloading(g.opts.Logger)()
+	for i, p := range g.pools {
+		if p.supervisor == nil {
+			continue
+		}
+		if err := p.supervisor.Reload(ctx, g.supervised(pools[i])); err != nil {
+			return fmt.Errorf("pool %s: %w", p.config.label(), err)
+		}
+		p.config = pools[i]
+	}
+	return nil
+}
+
+// label is what messages call the pool.
+func (p *WorkerPool) label() string {
+	if p.Name == "" {
+		return p.Prefix
+	}
+	return p.Name
+}

@@ -1,0 +1,82 @@
+"""What the tests of the workers' supervision ask: who are you, where do you run, now hang."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pathlib
+import signal
+import sys
+import time
+
+from quixote import get_response, get_session
+from quixote.directory import Directory
+from quixote.publish import Publisher
+from session3.SessionManager import SessionManager
+
+import alforja
+from alforja import demo
+
+_hoard = []
+
+
+class Root(Directory):
+    _q_exports = ["", "pid", "counter", "leak", "hang", "version", "lie"]
+
+    def _q_index(self):
+        return "index"
+
+    def pid(self):
+        return str(os.getpid())
+
+    def version(self):
+        """What the file VERSION says since this process was started."""
+        return VERSION
+
+    def counter(self):
+        session = get_session()
+        session.count = getattr(session, "count", 0) + 1
+        session.set_user("somebody")
+        return str(session.count)
+
+    def leak(self):
+        _hoard.append(bytearray(int(demo.text_field("mb") or 1) << 20))
+        for i in range(0, len(_hoard[-1]), 4096):
+            _hoard[-1][i] = 1
+        return "leaked"
+
+    def hang(self):
+        get_session().set_user("changed and then hung")
+        how = demo.text_field("how")
+        if how == "sleep":
+            time.sleep(600)
+        while how == "busy":
+            pass
+        if how == "stop":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        if how == "exit":
+            os._exit(3)
+        if how == "c":  # holds the interpreter's lock
+            ctypes.PyDLL(None).sleep(600)
+        return "not hung"
+
+    def lie(self):
+        get_response().set_header("Content-Length", "1000")
+        return "short"
+
+
+def _version() -> str:
+    path = os.environ.get("VERSION_FILE")
+    return pathlib.Path(path).read_text().strip() if path else ""
+
+
+VERSION = _version()
+
+
+def create_publisher():
+    if VERSION == "broken":
+        print("about to fail", file=sys.stderr)
+        raise RuntimeError("this version does not start")
+    if VERSION == "slow":
+        time.sleep(1.5)
+    return Publisher(Root(), session_manager=SessionManager(alforja.SessionStore()))

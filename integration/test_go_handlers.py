@@ -1,0 +1,161 @@
+"""Pages in Go and pages in Quixote, on the same sessions."""
+
+import os
+import pathlib
+import pickle
+import subprocess
+
+import pytest
+
+import harness
+from harness import Client, Gateway, concurrently, managed, stock
+
+CLASSES = {
+    "session": "session3.Session.Session",
+    "dict": "session3.DictSession.DictSession",
+    "quixote": "testapp.DirtySession",
+    "shop": "migrating.ShopSession",
+}
+EVERYWHERE = [("managed", name) for name in CLASSES] + [
+    ("shared", name) for name in ("session", "dict", "shop")
+]
+
+
+@pytest.fixture(scope="module")
+def binary(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bin") / "gohandlers"
+    subprocess.run(
+        ["go", "build", "-race", "-o", path, "./integration/gohandlers"],
+        cwd=harness.TREE,
+        check=True,
+    )
+    return path
+
+
+class Site(Gateway):
+    """The Go program with its Quixote workers."""
+
+    def __init__(self, tmp, binary, mode, name):
+        factory = "migrating.create_publisher"
+        command = (
+            managed(factory) if mode == "managed" else stock("migrating.create_shared_publisher")
+        )
+        sessions = pathlib.Path(tmp) / "sessions"
+        env = {"SESSION_CLASS": name, "SESSIONS_DIR": str(sessions)}
+        super().__init__(tmp, env=env)
+        options = ["--http", "127.0.0.1:0", "--store", sessions, "--mode", mode]
+        self.argv = [str(a) for a in (binary, *options, "--class", CLASSES[name], "--", *command)]
+
+
+@pytest.fixture
+def site(run, tmp_path, binary):
+    return lambda mode, name: run(Site(tmp_path, binary, mode, name))
+
+
+def load(g, client, monkeypatch):
+    """The client's session as Python unpickles it."""
+    monkeypatch.syspath_prepend(str(harness.APPS))
+    monkeypatch.setitem(os.environ, "SESSION_CLASS", "session")
+    return pickle.loads((g.sessions / client.cookies["QX_session"]).read_bytes())
+
+
+@pytest.mark.parametrize(("mode", "name"), EVERYWHERE)
+def test_one_login(site, mode, name):
+    g = site(mode, name)
+    for login, other in (("/login", "/go/"), ("/go/login", "/")):
+        client = Client(g.http)
+        assert client.get(f"{login}?name=quijote").status == 200
+        id = client.cookies["QX_session"]
+        if name == "dict" and other == "/":
+            client.get("/go/counter")  # session3 does not save one without items
+        seen = client.get(f"{other}whoami").json()
+        assert (seen["id"], seen["user"]) == (id, "quijote")
+        assert seen["type"] == CLASSES[name].rpartition(".")[2]
+        assert seen["address"] == "127.0.0.1" and 0 <= seen["age"] < 60
+
+        assert client.get(f"{other}logout").status == 200
+        assert "QX_session" not in client.cookies
+        assert not (g.sessions / id).exists()
+        for page in ("/whoami", "/go/whoami"):
+            stale = Client(g.http)
+            stale.cookies["QX_session"] = id
+            assert stale.get(page).json()["user"] is None
+
+
+@pytest.mark.parametrize(("mode", "name"), EVERYWHERE)
+def test_nothing_is_lost_between_the_two(site, mode, name):
+    g = site(mode, name)
+    first = Client(g.http)
+    first.get("/login?name=quijote")
+    clients, rounds = 8, 25
+
+    def count(i):
+        client = Client(g.http)
+        client.cookies = dict(first.cookies)
+        for n in range(rounds):
+            page = "/counter" if (i + n) % 2 else "/go/counter"
+            assert client.get(f"{page}?ms=2").status == 200
+        client.close()
+
+    concurrently(clients, count)
+    for page in ("/whoami", "/go/whoami"):
+        assert first.get(page).json()["counter"] == clients * rounds
+
+
+@pytest.mark.parametrize("mode", ["managed", "shared"])
+def test_a_cart_survives_what_go_writes(site, mode):
+    g = site(mode, "shop")
+    client = Client(g.http)
+    client.get("/fill")
+    path = g.sessions / client.cookies["QX_session"]
+    cart = path.read_bytes().partition(b"cart")[2]
+    pickled = client.get("/pickled").text
+    for i in range(1000):
+        assert client.get(f"/go/note?text={i}%20%C3%B1").status == 200
+    # The cart is the last attribute: all that follows its name is as it was.
+    assert path.read_bytes().partition(b"cart")[2] == cart
+    assert client.get("/pickled").text == pickled
+    assert client.get("/whoami").json()["note"] == "999 ñ"
+    assert client.get("/go/lines").json() == [{"SKU": "helmet", "N": 1}, {"SKU": "lance", "N": 2}]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_python_loads_what_go_creates(site, name, monkeypatch):
+    g = site("managed", name)
+    client = Client(g.http)
+    client.get("/go/login?name=quijote")
+    session = load(g, client, monkeypatch)
+    assert f"{type(session).__module__}.{type(session).__name__}" == CLASSES[name]
+    assert (session.id, session.user) == (client.cookies["QX_session"], "quijote")
+    assert session.has_info() and session.get_creation_age() < 60
+    assert pickle.loads(pickle.dumps(session)).__dict__ == session.__dict__
+    monkeypatch.setattr("quixote.get_request", lambda: None)
+    before = dict(session.__dict__)
+    session.set_user("Sancho")
+    assert session.has_form_token(session.create_form_token())
+    assert set(before) >= {"id", "user", "_form_tokens", "_access_time", "_creation_time"}
+
+
+@pytest.mark.parametrize(("mode", "name"), EVERYWHERE)
+def test_form_tokens_of_either_side(site, mode, name):
+    g = site(mode, name)
+    client = Client(g.http)
+    client.get("/login?name=quijote")
+    for make, use in (("/token", "/go/use"), ("/go/token", "/use")):
+        token = client.get(make).text
+        assert client.get(f"{use}?token={token}").status == 200
+        for page in ("/use", "/go/use"):
+            assert client.get(f"{page}?token={token}").status == 403
+
+
+def test_login_in_go_leaves_nothing_to_session_fixation(site):
+    g = site("managed", "shop")
+    attacker = Client(g.http)
+    attacker.get("/fill")
+    victim = Client(g.http)
+    victim.cookies = dict(attacker.cookies)
+    assert victim.get("/go/login?name=quijote").status == 200
+    assert victim.cookies != attacker.cookies
+    assert attacker.get("/whoami").json()["user"] is None
+    assert victim.get("/whoami").json()["user"] == "quijote"
+    assert victim.get("/pickled").status == 200  # the cart has moved along

@@ -1,0 +1,487 @@
+"""How worker processes are started, watched, replaced and ended."""
+
+import contextlib
+import json
+import os
+import pwd
+import re
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+import harness
+from harness import Client, wait_until
+
+
+@pytest.fixture
+def site(gateway, tmp_path):
+    """A gateway with the workers' application: site(*flags, version=None)."""
+    version = tmp_path / "VERSION"
+
+    def start(*args, **options):
+        version.write_text(options.pop("version", "1"))
+        options.setdefault("command", harness.managed("workerapp.create_publisher"))
+        g = gateway(*args, env={"VERSION_FILE": str(version)}, **options)
+        g.version = version
+        wait_until(lambda: len(g.logged("worker ready")) >= len(g.workers()), "they are up")
+        return g
+
+    return start
+
+
+@contextlib.contextmanager
+def load(g, clients=4):
+    """Clients that count until the end; then nothing was refused and nothing lost."""
+    stop, failures, counts = threading.Event(), [], []
+
+    def count():
+        client, mine = Client(g.http), 0
+        while not stop.is_set():
+            answer = client.get("/counter")
+            if answer.status != 200:
+                failures.append(answer)
+                return
+            mine += 1
+            if answer.text != str(mine):
+                failures.append((mine, answer.text))
+                return
+        counts.append(mine)
+
+    threads = [threading.Thread(target=count) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield counts
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not failures
+    assert len(counts) == clients and min(counts) > 0
+
+
+def running(g):
+    """The process ids of the workers that have not ended."""
+    started = {line["pid"] for line in g.lines() if line["msg"] == "worker started"}
+    return {pid for pid in started if harness.alive(pid)}
+
+
+def test_replaced_after_requests(site):
+    g = site("--workers", "2", "--worker-max-requests", "50")
+    with load(g):
+        wait_until(lambda: len(g.logged("its number of requests is reached")) >= 6, "six replaced")
+    wait_until(lambda: len(running(g)) == 2, "two run")
+
+
+def test_replaced_after_time(site):
+    g = site("--workers", "2", "--worker-max-age", "1s")
+    first = set(g.workers().values())
+    with load(g):
+        wait_until(lambda: not (first & running(g)), "the first two have ended")
+    assert g.logged("it runs for more than 1s")
+
+
+def test_replaced_for_its_memory(site):
+    g = site("--workers", "1", "--worker-max-memory", "150M")
+    browser = Client(g.http)
+    [first] = running(g)
+    assert browser.get("/pid").text == str(first)
+    browser.get("/leak?mb=200")
+    g.logged("bytes of memory")
+    wait_until(lambda: first not in running(g), "it is replaced")
+    assert browser.get("/pid").text != str(first)
+
+
+def test_a_request_in_flight_is_finished(site):
+    """The worker is due while it is at a request."""
+    g = site("--workers", "1", "--worker-max-age", "300ms", command=harness.managed())
+    assert Client(g.http).get("/sleep?ms=3000").status == 200
+
+
+def test_the_old_worker_stays_when_the_new_one_does_not_start(site):
+    g = site("--workers", "1", "--worker-max-requests", "5")
+    browser = Client(g.http)
+    g.version.write_text("broken")
+    for _ in range(20):
+        assert browser.get("/version").text == "1"
+    g.logged("the replacement does not start, the old worker stays")
+    assert browser.get("/version").text == "1"
+
+
+def test_as_many_as_the_load_asks_for(site):
+    g = site(
+        "--workers", "4", "--min-workers", "1", "--worker-idle", "1s", command=harness.managed()
+    )
+    wait_until(lambda: len(running(g)) == 1, "one runs")
+    harness.concurrently(8, lambda _: [Client(g.http).get("/sleep?ms=300") for _ in range(8)])
+    assert len(g.workers()) == 4
+    wait_until(lambda: len(running(g)) == 1, "one runs again")
+    assert Client(g.http).get("/plain").status == 200
+
+
+def test_start_fails_fast(tmp_path):
+    """None of the workers starts at all: the command ends, and says why."""
+    done = subprocess.run(
+        [
+            harness.BINARY, "serve", "--http", "127.0.0.1:0", "--store", f"directory:{tmp_path}/s",
+            "--", *harness.managed("workerapp.no_such_factory"),
+        ],
+        capture_output=True, text=True, timeout=20, env={**os.environ, "PYTHONPATH": str(harness.APPS)},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "the workers do not start: exit status 1" in done.stderr
+    assert "no_such_factory" in done.stderr.splitlines()[-1] or "alforja.worker" in done.stderr
+
+
+def test_start_fails_fast_for_a_stock_server(tmp_path):
+    done = subprocess.run(
+        [
+            harness.BINARY, "serve", "--http", "127.0.0.1:0", "--mode", "shared",
+            "--store", f"directory:{tmp_path}/s", "--", *harness.stock("no.such.factory"),
+        ],
+        capture_output=True, text=True, timeout=20,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "ModuleNotFoundError" in done.stderr
+
+
+@pytest.mark.parametrize("how", ["sleep", "busy", "stop", "c"])
+def test_hung(site, how):
+    """The client is told, the log says where it hung, the session is as it was."""
+    g = site("--workers", "1", "--request-timeout", "1s")
+    browser = Client(g.http)
+    assert browser.get("/counter").text == "1"
+    [before] = running(g)
+    assert browser.get(f"/hang?how={how}").status == 504
+    assert browser.get("/counter").text == "2"
+    assert before not in running(g)
+    if how != "stop":  # nobody can ask a stopped process
+        assert g.logged("workerapp.py")
+        assert g.logged("in hang")
+
+
+def test_surroundings(gateway, tmp_path):
+    """A worker that only says where it runs: the interpreter of the tests may be closed to nobody."""
+    nobody = pwd.getpwnam("nobody")
+    say = 'echo "uid $(id -u), gid $(id -g), umask $(umask), files $(ulimit -n), in $(pwd), EXTRA $EXTRA"'
+    g = gateway(
+        "--workers", "1", "--worker-dir", "/usr", "--worker-env", "EXTRA=a b=c", "--worker-user", "nobody",
+        "--worker-umask", "027", "--worker-limit", "nofile=123",
+        command=["sh", "-c", say + "; exec sleep 600"],
+    )  # fmt: skip
+    [line] = g.logged("EXTRA")
+    assert line["line"] == (
+        f"uid {nobody.pw_uid}, gid {nobody.pw_gid}, umask 0027, files 123, in /usr, EXTRA a b=c"
+    )
+    [api] = [line["address"] for line in g.lines() if line.get("kind") == "api"]
+    owner = os.stat(api)
+    assert (owner.st_uid, owner.st_mode & 0o777) == (nobody.pw_uid, 0o600)
+    assert os.stat(os.path.dirname(api)).st_mode & 0o777 == 0o711
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--worker-user", "nobody-of-this-name"], "user of the workers"),
+        (["--worker-dir", "/no/such/place"], "working directory of the workers"),
+        (["--worker-limit", "files=3"], 'unknown limit "files" (known: as, core'),
+        (["--worker-limit", "nofile=many"], "neither a number nor unlimited"),
+        (["--worker-umask", "999"], "no octal mode"),
+        (["--min-workers", "5"], "min workers 5 is more than workers 4"),
+        (["--worker-env", "A"], "want NAME=value"),
+        (["--worker-max-memory", "lots"], "no number of bytes"),
+    ],
+)
+def test_wrong_settings(tmp_path, flags, message):
+    done = subprocess.run(
+        [
+            harness.BINARY, "serve", "--http", "127.0.0.1:0", "--store", f"directory:{tmp_path}/s",
+            *flags, "--", *harness.managed(),
+        ],
+        capture_output=True, text=True, timeout=20,
+    )  # fmt: skip
+    assert done.returncode in (1, 2)
+    assert message in done.stderr
+
+
+def test_pools_by_prefix(run, tmp_path):
+    """Two applications on one gateway share the sessions; the longest prefix answers."""
+    config = tmp_path / "alforja.toml"
+    config.write_text(f"""
+http = ["127.0.0.1:0"]
+store = "directory:{tmp_path}/sessions"
+workers = 1
+log_format = "json"
+worker_env = ["WHO=all", "VERSION_FILE={tmp_path}/one"]
+command = {json.dumps(harness.managed("workerapp.create_publisher"))}
+
+[[pool]]
+name = "two"
+prefix = "/version"
+command = {json.dumps(harness.managed("workerapp.create_publisher"))}
+worker_env = ["VERSION_FILE={tmp_path}/two"]
+workers = 2
+""")
+    (tmp_path / "one").write_text("one")
+    (tmp_path / "two").write_text("two")
+    g = harness.Gateway(tmp_path, listen=())
+    g.argv = [harness.BINARY, "serve", "--config", config]
+    g.process = None
+    run(g)
+    g.logged("listening")
+    browser = Client(wait_until(lambda: dict(g.listening()).get("http"), "it listens"))
+    assert browser.get("/version").text == "two"
+    assert browser.get("/versionx").status == 404
+    assert [browser.get("/counter").text for _ in range(2)] == ["1", "2"]
+    wait_until(lambda: set(g.workers()) == {"1", "two-1", "two-2"}, "three workers run")
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ('name = "a"\ncommand = ["true"]', "no prefix"),
+        ('prefix = "/a"\ncommand = ["true"]', "want letters, digits and _"),
+        ('name = "a"\nprefix = "/a"\nworker = 3', 'unknown key "worker": did you mean workers?'),
+        ('name = "a"\nprefix = "a"\ncommand = ["true"]', "does not begin with a slash"),
+        ('name = "a"\nprefix = "/"\ncommand = ["true"]', 'two pools answer "/"'),
+        ('name = "a"\nprefix = "/a"', "no workers"),
+    ],
+)
+def test_wrong_pools(tmp_path, table, message):
+    config = tmp_path / "alforja.toml"
+    config.write_text(
+        f'http = ["127.0.0.1:0"]\nstore = "directory:{tmp_path}/s"\ncommand = ["true"]\n[[pool]]\n{table}\n'
+    )
+    done = subprocess.run(
+        [harness.BINARY, "serve", "--config", config], capture_output=True, text=True, timeout=20
+    )
+    assert (done.returncode, message in done.stderr) == (2, True), done.stderr
+
+
+def test_reload_under_load(site):
+    """Fresh workers, of the code as it is now, and no request refused."""
+    g = site("--workers", "3")
+    with load(g, 8):
+        for version in ("2", "3", "4", "5", "6"):
+            g.version.write_text(version)
+            before = running(g)
+            g.process.send_signal(signal.SIGHUP)
+            wait_until(lambda v=version: Client(g.http).get("/version").text == v, "the new one")
+            wait_until(lambda b=before: not (b & running(g)), "the old ones end")
+    assert len(g.logged('"reloaded"')) == 5
+
+
+def test_reload_of_what_does_not_start(site):
+    g = site("--workers", "2")
+    browser = Client(g.http)
+    before = running(g)
+    g.version.write_text("broken")
+    with load(g):
+        g.process.send_signal(signal.SIGHUP)
+        [line] = g.logged("not reloaded, everything stays as it was")
+    assert "this version does not start" in line["err"]
+    wait_until(lambda: running(g) == before, "the old ones and no others run")
+    assert browser.get("/version").text == "1"
+    g.version.write_text("2")
+    g.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: browser.get("/version").text == "2", "the next reload works")
+
+
+def test_crash_loops_back_off(site):
+    """It worked once; then it does not any more: the client is told soon, the log says why."""
+    g = site("--workers", "2")
+    assert Client(g.http).get("/version").text == "1"
+    g.version.write_text("broken")
+    for pid in running(g):
+        os.kill(pid, signal.SIGKILL)
+    lines = g.logged("ended before it answered anything, once more")
+    assert "this version does not start" in lines[0]["err"]
+    wait_until(lambda: Client(g.http).get("/").status == 503, "nobody is left waiting", timeout=10)
+    wait_until(lambda: len({line["again_in"] for line in g.logged("again_in")}) >= 2, "backs off")
+    g.version.write_text("2")
+    wait_until(lambda: Client(g.http).get("/version").text == "2", "it comes back", timeout=20)
+
+
+def test_killed_under_load(site):
+    """Workers killed again and again: who was at work is told 502, nothing that was answered is lost."""
+    g = site("--workers", "3")
+    stop, told = threading.Event(), []
+
+    def count():
+        client, mine = Client(g.http), 0
+        while not stop.is_set():
+            answer = client.get("/counter")
+            told.append(answer.status)
+            if answer.status == 200:
+                # A worker may have been killed between the commit and its last byte.
+                assert int(answer.text) in (mine + 1, mine + 2, mine + 3)
+                mine = int(answer.text)
+        return mine
+
+    killer = threading.Thread(target=lambda: kill_workers(g, stop))
+    killer.start()
+    counters = [threading.Thread(target=count) for _ in range(4)]
+    for thread in counters:
+        thread.start()
+    killer.join()
+    stop.set()
+    for thread in counters:
+        thread.join()
+    assert set(told) <= {200, 502, 503}, set(told)
+    assert told.count(200) > 50
+    wait_until(lambda: len(running(g)) == 3, "three run")
+
+
+def kill_workers(g, stop, times=30):
+    for _ in range(times):
+        pids = running(g)
+        if pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(min(pids), signal.SIGKILL)
+        time.sleep(0.1)  # for some requests in between
+
+
+def successors(g):
+    return [line["pid"] for line in g.lines() if line["msg"] == "another gateway takes over"]
+
+
+@pytest.fixture
+def chain():
+    """Gateways that replaced one another: the last one is nobody's child, and is ended here."""
+    gateways = []
+    yield gateways
+    for g in gateways:
+        for pid in successors(g):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+            wait_until(lambda pid=pid: not harness.alive(pid), f"{pid} ends")
+
+
+def test_replaced_by_another_program(site, chain):
+    """SIGUSR2 under load: the next gateway takes the sockets, and nobody is refused."""
+    g = site("--workers", "2")
+    chain.append(g)
+    pid = g.pid
+    with load(g, 8):
+        for n in range(1, 6):
+            os.kill(pid, signal.SIGUSR2)
+            wait_until(lambda n=n: len(successors(g)) == n, "another is started")
+            wait_until(lambda p=pid: not harness.alive(p) or zombie(p), f"{pid} has ended")
+            pid = successors(g)[-1]
+    assert g.process.wait(harness.DEADLINE) == 0
+    assert Client(g.http).get("/version").text == "1"
+    assert harness.alive(pid)
+
+
+def zombie(pid):
+    """Whether a process has ended and waits to be asked for its status."""
+    with contextlib.suppress(FileNotFoundError):
+        return open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_not_replaced_by_what_does_not_start(site, chain):
+    g = site("--workers", "2")
+    chain.append(g)
+    g.version.write_text("broken")
+    with load(g):
+        g.process.send_signal(signal.SIGUSR2)
+        [line] = g.logged("not replaced, everything stays as it was")
+    assert "the new gateway is not ready: it has ended" in line["err"]
+    assert g.process.poll() is None
+    assert Client(g.http).get("/version").text == "1"
+
+
+def test_ready_before_requests(site):
+    """A worker that takes its time to start gets no request while another is up."""
+    g = site("--workers", "1")
+    g.version.write_text("slow")
+    g.process.send_signal(signal.SIGHUP)
+    longest = 0.0
+    while "slow" != Client(g.http).get("/version").text:
+        start = time.monotonic()
+        Client(g.http).get("/pid")
+        longest = max(longest, time.monotonic() - start)
+    assert longest < 1, "the old one answered meanwhile"
+
+
+def preloading(g):
+    """The process ids of the processes that fork the workers."""
+    pids = {line["pid"] for line in g.lines() if line["msg"] == "preloading the application"}
+    return {pid for pid in pids if harness.alive(pid)}
+
+
+def test_preload(site):
+    """Workers are forked from one process: killed, replaced and reloaded like others."""
+    g = site("--workers", "3", "--preload", "--worker-max-requests", "100")
+    [parent] = preloading(g)
+    pids = {Client(g.http).get("/pid").text for _ in range(3)}
+    assert {int(pid) for pid in pids} <= running(g)
+    with load(g):
+        wait_until(lambda: len(g.logged("its number of requests is reached")) >= 3, "replaced")
+        g.version.write_text("2")
+        g.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: Client(g.http).get("/version").text == "2", "the new application")
+        wait_until(lambda: not harness.alive(parent), "the old one is not kept")
+    [parent] = preloading(g)
+    os.kill(min(running(g)), signal.SIGKILL)
+    wait_until(lambda: len(running(g)) == 3, "another is forked")
+    assert preloading(g) == {parent}
+    before = running(g)
+    os.kill(parent, signal.SIGKILL)
+    wait_until(lambda: not (before & running(g)), "its workers end with it")
+    wait_until(lambda: len(running(g)) == 3, "all is started again")
+    assert Client(g.http).get("/version").text == "2"
+    assert Client(g.http).get("/hang?how=exit").status == 502
+    g.stop()
+    assert not preloading(g) | running(g)
+
+
+def test_preload_goes_with_the_gateway(site):
+    g = site("--workers", "2", "--preload")
+    pids = preloading(g) | running(g)
+    assert len(pids) == 3
+    g.stop(signal.SIGKILL)
+    wait_until(lambda: not [pid for pid in pids if harness.alive(pid)], f"{pids} end")
+
+
+def test_preload_fails_fast(tmp_path):
+    done = subprocess.run(
+        [
+            harness.BINARY, "serve", "--http", "127.0.0.1:0", "--store", f"directory:{tmp_path}/s", "--preload",
+            "--", *harness.managed("workerapp.no_such_factory"),
+        ],
+        capture_output=True, text=True, timeout=30, env={**os.environ, "PYTHONPATH": str(harness.APPS)},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "the workers do not start" in done.stderr
+    assert "no_such_factory" in done.stderr.rpartition("the workers do not start")[2]
+
+
+def test_preload_saves_memory(site):
+    """What the application has imported is there once: measured as the workers' private memory."""
+
+    def private_kilobytes(pid):
+        rollup = open(f"/proc/{pid}/smaps_rollup").read()
+        return sum(int(n) for n in re.findall(r"Private_\w+: +(\d+) kB", rollup))
+
+    def per_worker(*flags):
+        g = site("--workers", "2", *flags)
+        for _ in range(20):
+            Client(g.http).get("/counter")
+        used = [private_kilobytes(pid) for pid in running(g)]
+        g.stop()
+        return max(used)
+
+    alone, forked = per_worker(), per_worker("--preload")
+    print(f"private memory of a worker: {alone} kB alone, {forked} kB forked")
+    assert forked < 0.7 * alone
+
+
+def test_log_names_states(site):
+    g = site("--workers", "1")
+    Client(g.http).get("/pid")
+    [ready] = g.logged("worker ready")
+    assert re.fullmatch(r"\d+", str(ready["pid"]))

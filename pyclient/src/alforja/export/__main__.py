@@ -1,0 +1,159 @@
+"""python3 -m alforja.export FROM [TO]"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Iterable, Iterator
+
+from alforja.export.python2 import Strings, convert
+from alforja.export.record import BadSession, Record, lines, to_line
+from alforja.export.stores import StoreError, open_store
+
+_DESCRIPTION = """\
+Copy the sessions of a store of session3's or session2's to another store, or to JSON Lines
+for `alforja sessions import`. FROM and TO are one of
+
+  directory:PATH   session3's DirectorySessionStore, alforja's, session2's
+  shelve:FILE      ShelveSessionStore
+  durus:FILE       DurusSessionStore, with --unpickle
+  -                JSON Lines, as alforja sessions import and export have them
+
+Pickles are taken as they are. Nothing that they name is imported or called, but for Durus.
+A shelf and Durus do not know when a session was last used: it counts as used when it is imported.
+What TO has already stays. A session that cannot be copied is named and stops nothing;
+the exit code is 1 then, and 2 when nothing could be done. Stop the application first.
+"""
+
+_EPILOG = """\
+examples:
+  python3 -m alforja.export shelve:sessions.db | alforja sessions import --store directory:PATH
+  python3 -m alforja.export --python2 utf-8 --attribute digest=bytes directory:OLD > new.jsonl
+  alforja sessions export --store directory:PATH | python3 -m alforja.export - shelve:sessions.db
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        strings = _strings(options.python2, options.attribute)
+    except ValueError as error:
+        parser.error(str(error))
+    try:
+        copied, kept, failed = _run(options.source, options.target, options.unpickle, strings)
+    except BrokenPipeError:
+        raise
+    except (StoreError, OSError) as error:
+        print(f"alforja.export: {error}", file=sys.stderr)
+        return 2
+    print(f"{copied} copied, {kept} there already, {failed} failed", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python3 -m alforja.export",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("source", metavar="FROM")
+    parser.add_argument("target", metavar="TO", nargs="?", default="-", help="default: -")
+    parser.add_argument(
+        "--unpickle",
+        action="store_true",
+        help="unpickle what is in Durus: that can run whatever its writer wanted",
+    )
+    parser.add_argument(
+        "--python2",
+        metavar="CODEC",
+        help="the pickles are Python 2's: take each str for text in CODEC, or for bytes",
+    )
+    parser.add_argument(
+        "--attribute",
+        metavar="NAME=CODEC",
+        action="append",
+        default=[],
+        help="with --python2: another codec, or bytes, for all that attribute NAME holds",
+    )
+    return parser
+
+
+def _strings(default: str | None, attributes: list[str]) -> Strings | None:
+    if default is None:
+        if attributes:
+            raise ValueError("--attribute goes with --python2")
+        return None
+    pairs = dict(_pair(text) for text in attributes)
+    for codec in (default, *pairs.values()):
+        if codec != "bytes":
+            _check_codec(codec)
+    return Strings(default, pairs)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, separator, codec = text.partition("=")
+    if not name or not separator:
+        raise ValueError(f"--attribute {text!r}: want NAME=CODEC")
+    return name, codec
+
+
+def _check_codec(codec: str) -> None:
+    try:
+        b"a".decode(codec)
+    except LookupError as error:
+        raise ValueError(f"{codec!r} is no codec for text, and not bytes") from error
+
+
+def _run(source: str, target: str, unpickle: bool, strings: Strings | None) -> tuple[int, int, int]:
+    """Copy, and return how many were copied, were there already, and failed."""
+    copied = kept = failed = 0
+    reading = None if source == "-" else open_store(source, False, unpickle)
+    items: Iterable[Record | BadSession] = lines(sys.stdin) if reading is None else reading.read()
+    try:
+        writing = None if target == "-" else open_store(target, True, unpickle)
+        try:
+            for item in _converted(items, strings):
+                try:
+                    if isinstance(item, BadSession):
+                        raise item
+                    if writing is None:
+                        print(to_line(item))
+                    elif not writing.write(item):
+                        kept += 1
+                        continue
+                    copied += 1
+                except BadSession as error:
+                    print(f"alforja.export: {error}", file=sys.stderr)
+                    failed += 1
+            sys.stdout.flush()
+        finally:
+            if writing is not None:
+                writing.close()
+    finally:
+        if reading is not None:
+            reading.close()
+    return copied, kept, failed
+
+
+def _converted(
+    items: Iterable[Record | BadSession], strings: Strings | None
+) -> Iterator[Record | BadSession]:
+    for item in items:
+        if strings is None or isinstance(item, BadSession):
+            yield item
+            continue
+        try:
+            yield item._replace(state=convert(item.state, strings))
+        except BadSession as error:
+            yield BadSession(f"{item.id[:8]}...: {error}")
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except BrokenPipeError:  # whoever read our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

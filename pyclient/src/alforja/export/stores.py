@@ -1,0 +1,163 @@
+"""The stores that sessions come from and go to.
+
+Reading yields a Record for each session, or the BadSession that says why there is none.
+"""
+
+from __future__ import annotations
+
+import dbm
+import importlib
+import os
+import pickle
+from typing import Any, Iterator, Protocol
+
+from alforja.directory import DirectorySessionStore
+from alforja.export.record import BadSession, Record
+from alforja.files import SessionFiles
+from alforja.ids import valid
+
+
+class Store(Protocol):
+    def read(self) -> Iterator[Record | BadSession]: ...
+
+    def write(self, record: Record) -> bool:
+        """Store a session; False when there is one of that id, which stays."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class StoreError(Exception):
+    """The store as a whole cannot be used."""
+
+
+def open_store(name: str, create: bool, unpickle: bool) -> Store:
+    """Open `kind:path`. `create` is for writing; Durus needs `unpickle`."""
+    kind, separator, path = name.partition(":")
+    if kind not in _KINDS or not separator or not path:
+        raise StoreError(f"{name!r}: want shelve:FILE, durus:FILE, directory:PATH or -")
+    if kind == "durus" and not unpickle:
+        raise StoreError(
+            "Durus keeps all sessions in one pickle, so they must be unpickled: that imports and "
+            "calls what they name. If you trust who could write that file, give --unpickle, "
+            "with PYTHONPATH set to where the application's modules are"
+        )
+    store: Store = _KINDS[kind](path, create)
+    return store
+
+
+class Directory:
+    """Session files, as they are; nothing is unpickled."""
+
+    def __init__(self, path: str, create: bool) -> None:
+        try:
+            store = DirectorySessionStore(path, create=create)
+            self._files = SessionFiles(store.directory, store.state_dir)
+        except OSError as error:
+            raise StoreError(str(error)) from error
+
+    def read(self) -> Iterator[Record | BadSession]:
+        for id in self._files.ids():
+            try:
+                found = self._files.read(id)
+            except OSError as error:
+                yield BadSession(f"{id[:8]}...: {error}")
+            else:
+                if found is not None:  # nobody has deleted it a moment ago
+                    yield Record(id, *found)
+
+    def write(self, record: Record) -> bool:
+        return self._files.add(record.id, record.state, record.modified)
+
+    def close(self) -> None:
+        pass
+
+
+class Shelf:
+    """session3's ShelveSessionStore: each value in the dbm file is a pickle, taken as it is."""
+
+    def __init__(self, path: str, create: bool) -> None:
+        kind = dbm.whichdb(path)
+        if kind is None and not create:
+            raise StoreError(f"{path}: no such file, or not readable")
+        if kind == "":
+            raise StoreError(
+                f"{path}: a dbm file of a kind that this Python does not know; "
+                "run this with the Python that has written it"
+            )
+        try:
+            self._db: Any = dbm.open(path, "c" if create else "r", 0o600)
+        except (*dbm.error, ImportError) as error:
+            raise StoreError(f"{path}: {error}") from error
+
+    def read(self) -> Iterator[Record | BadSession]:
+        for key in self._db.keys():
+            id = key.decode("utf-8", "replace")
+            if valid(id):
+                yield Record(id, self._db[key])
+            else:
+                yield BadSession(f"not a session id: {id!r}")
+
+    def write(self, record: Record) -> bool:
+        key = record.id.encode("ascii")
+        if key in self._db:
+            return False
+        self._db[key] = record.state
+        return True
+
+    def close(self) -> None:
+        self._db.close()
+
+
+class Durus:
+    """session3's DurusSessionStore: a PersistentDict under the root's key "sessions"."""
+
+    def __init__(self, path: str, create: bool) -> None:
+        if not create and not os.path.isfile(path):
+            raise StoreError(f"{path}: no such file")
+        try:
+            # By name: Durus carries no types, and few have it installed.
+            storage = importlib.import_module("durus.file_storage")
+            connection = importlib.import_module("durus.connection")
+            persistent = importlib.import_module("durus.persistent_dict")
+        except ImportError as error:
+            raise StoreError(f"{error}: Durus is on PyPI (pip install durus)") from error
+        self._create = create
+        self._storage = storage.FileStorage(path, readonly=not create)
+        self._connection = connection.Connection(self._storage)
+        root = self._connection.get_root()
+        if create and root.get("sessions") is None:
+            root["sessions"] = persistent.PersistentDict()
+        self._sessions: Any = root.get("sessions")
+        if self._sessions is None:
+            self.close()
+            raise StoreError(f'{path}: its root has no "sessions"')
+
+    def read(self) -> Iterator[Record | BadSession]:
+        for id, session in self._sessions.items():
+            if not valid(id):
+                yield BadSession(f"not a session id: {id!r}")
+                continue
+            try:
+                state = pickle.dumps(session, DirectorySessionStore.pickle_protocol)
+            except Exception as error:  # an application's __reduce__ may raise anything
+                yield BadSession(f"{id[:8]}...: {error}")
+            else:
+                yield Record(id, state)
+
+    def write(self, record: Record) -> bool:
+        if record.id in self._sessions:
+            return False
+        try:
+            self._sessions[record.id] = pickle.loads(record.state)
+        except Exception as error:  # so may its __setstate__
+            raise BadSession(f"{record.id[:8]}...: {error}") from error
+        return True
+
+    def close(self) -> None:
+        if self._create:
+            self._connection.commit()
+        self._storage.close()
+
+
+_KINDS: dict[str, Any] = {"directory": Directory, "shelve": Shelf, "durus": Durus}

@@ -1,0 +1,88 @@
+"""The two kinds of locks that docs/store.md describes, on Linux.
+
+A file's flock is held for one read or write. The session's lock, a byte range of
+one file beside the session directory, is held for a whole load, change and save.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import struct
+import time
+from typing import Callable, Iterator
+
+# Seconds to wait for a file's flock: a stopped process may hold it for ever.
+FLOCK_WAIT = 2.0
+
+_F_OFD_SETLK = 37  # fcntl has the name from Python 3.9 on
+_PAUSE = 0.001  # seconds between two tries
+
+
+class BusyError(OSError):
+    """Another process has held the file or the session for too long. Worth another try."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(errno.EAGAIN, "another process holds " + what)
+
+
+def flock(fd: int, operation: int, what: str) -> None:
+    """Take the flock of a file, or raise BusyError after FLOCK_WAIT."""
+
+    def attempt() -> bool:
+        try:
+            fcntl.flock(fd, operation | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    _until(attempt, time.monotonic() + FLOCK_WAIT, what)
+
+
+@contextlib.contextmanager
+def session_lock(state_dir: str, id: str, wait: float) -> Iterator[None]:
+    """Hold the lock of the session `id`, as the gateway does that has this `state_dir`.
+
+    BusyError is raised after `wait` seconds.
+    """
+    turnstile = _offset(id)
+    what = f"session {id[:8]}..."
+    os.makedirs(state_dir, mode=0o700, exist_ok=True)
+    fd = os.open(os.path.join(state_dir, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if not _range(fd, fcntl.F_WRLCK, turnstile + 1):
+            deadline = time.monotonic() + wait
+            _until(lambda: _range(fd, fcntl.F_WRLCK, turnstile), deadline, what)
+            _until(lambda: _range(fd, fcntl.F_WRLCK, turnstile + 1), deadline, what)
+            _range(fd, fcntl.F_UNLCK, turnstile)
+        yield
+    finally:
+        os.close(fd)  # gives up both bytes
+
+
+def _offset(id: str) -> int:
+    (number,) = struct.unpack(">Q", hashlib.sha256(id.encode("ascii")).digest()[:8])
+    return int(number) >> 3 << 1
+
+
+def _range(fd: int, kind: int, offset: int) -> bool:
+    """Lock or unlock one byte; False when another holds it. Open-file-description locks."""
+    # struct flock: l_type, l_whence, l_start, l_len, l_pid, which must be 0.
+    request = struct.pack("hhqqi4x", kind, os.SEEK_SET, offset, 1, 0)
+    try:
+        fcntl.fcntl(fd, _F_OFD_SETLK, request)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            return False
+        raise
+    return True
+
+
+def _until(attempt: Callable[[], bool], deadline: float, what: str) -> None:
+    while not attempt():
+        if time.monotonic() >= deadline:
+            raise BusyError(what)
+        time.sleep(_PAUSE)
