@@ -19,6 +19,7 @@ help:
 	@echo 'make test    every test and the linters'
 	@echo 'make build   bin/alforja'
 	@echo 'make bench   paired comparisons with the stock stack, session3 and CPython'
+	@echo 'make differential  package pickle beside CPython, on N=... made-up pickles'
 	@echo 'make lint    the linters alone'
 	@echo 'make setup   what tests and benchmarks need: .venv, Debian packages'
 	@echo 'make clean   remove what the above have made'
@@ -69,6 +70,12 @@ bench: setup build
 	$(PYTHON) integration/bench.py
 	$(PYTHON) integration/bench_store.py
 	$(PYTHON) integration/bench_pickle.py
+
+N ?= 1000000
+SEED ?= 1
+.PHONY: differential
+differential: setup
+	go run ./integration/differential -jobs 2 -n $(N) -seed $(SEED) -python $(PYTHON)
 
 .PHONY: clean
 clean:

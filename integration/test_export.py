@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import pickle
+import re
 import shelve
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import types
 import pytest
 from session3.store.ShelveSessionStore import ShelveSessionStore
 
-from harness import APPS, TREE
+from harness import APPS, BINARY, TREE
 from stored_sessions import CLASSES, contents, lines, load, make, new, sessions
 
 PYTHON2 = TREE / "pyclient" / "tests" / "testdata" / "python2.jsonl"
@@ -183,6 +184,57 @@ def test_python2_sessions_reach_session3(tmp_path, bring, monkeypatch):
     assert len(listed) == 9 and not any("error" in entry for entry in listed)
     assert {entry["user"] for entry in listed} == {"éva"}
     sessions("verify", *store, "--second-opinion")
+
+
+def commands(heading):
+    """The commands in a section of the guide."""
+    guide = (TREE / "docs" / "migrating.md").read_text()
+    section = guide.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    found = [line[4:] for line in section.splitlines() if line.startswith("    ")]
+    python = re.findall("```python\n(.*?)```", section, re.S)
+    return [x for x in found if x.startswith(("alforja ", "python3 "))], python
+
+
+@pytest.mark.parametrize("heading", ["From session3", "From session2", "From other stores"])
+def test_the_commands_of_the_guide(heading, tmp_path):
+    from durus.connection import Connection
+    from durus.file_storage import FileStorage
+    from session3.store.DurusSessionStore import DurusSessionStore
+
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "alforja").symlink_to(BINARY)
+    if heading == "From session3":
+        for i in range(8):
+            make(tmp_path / "sessions", f"s{i}", cls=CLASSES[i % 4])
+    elif heading == "From session2":
+        (tmp_path / "old").mkdir()
+        line = json.loads(PYTHON2.read_text().splitlines()[0])
+        (tmp_path / "old" / "a").write_bytes(bytes.fromhex(line["hex"]))
+    else:
+        storage = FileStorage(str(tmp_path / "sessions.durus"))
+        old = [
+            ShelveSessionStore(str(tmp_path / "sessions.shelf")),
+            DurusSessionStore(Connection(storage)),
+        ]
+        for i, session in enumerate(made(8).values()):
+            old[i % 2].save_session(session)
+        storage.close()
+    shell, python = commands(heading)
+    assert len(shell) >= 2
+    search = [str(tmp_path / "bin"), os.path.dirname(sys.executable), os.environ["PATH"]]
+    environ = {**os.environ, "PATH": os.pathsep.join(search), "PYTHONPATH": str(APPS)}
+    for command in shell:
+        subprocess.run(["sh", "-c", command], check=True, timeout=60, cwd=tmp_path, env=environ)
+    count = {"From session3": 8, "From session2": 1, "From other stores": 8}[heading]
+    assert len(list((tmp_path / "sessions").iterdir())) == count
+    if heading == "From session3":
+        code = "import alforja\n" + python[0]
+        subprocess.run(
+            [sys.executable, "-c", code], check=True, timeout=60, cwd=tmp_path, env=environ
+        )
+        assert all(load(tmp_path / "sessions", f"s{i}").newsletter is False for i in range(8))
+    if heading == "From other stores":
+        assert contents(tmp_path / "copy") == contents(tmp_path / "sessions")
 
 
 @pytest.mark.parametrize(

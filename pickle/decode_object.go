@@ -35,16 +35,28 @@ func (d *decoder) stackGlobal() error {
 	if start < d.fence {
 		return d.underflow()
 	}
-	module, ok1 := d.stack[start].(Str)
-	name, ok2 := d.stack[start+1].(Str)
+	module, ok1 := nameText(d.stack[start])
+	name, ok2 := nameText(d.stack[start+1])
 	if !ok1 || !ok2 {
 		return d.fail("the names are not text of this pickle")
 	}
 	if len(module)+len(name) > maxName {
 		return d.fail("the names are too long")
 	}
-	d.stack = append(d.stack[:start], d.resolve(string(module), string(name)))
+	d.stack = append(d.stack[:start], d.resolve(module, name))
 	return nil
+}
+
+// nameText returns a str, or a string of Python 2 that is one to load: its
+// default encoding is ASCII.
+func nameText(v Value) (text string, ok bool) {
+	switch v := v.(type) {
+	case Str:
+		return string(v), true
+	case ByteStr:
+		return string(v), isASCII([]byte(v))
+	}
+	return "", false
 }
 
 // resolve maps names as Unpickler.find_class does under fix_imports.

@@ -24,9 +24,9 @@ func TestEdit(t *testing.T) {
 		if !ok {
 			continue
 		}
-		for _, item := range d.Items {
+		for k, item := range d.Items {
 			name, ok := item.Key.(Str)
-			if !ok {
+			if !ok || len(d.Items) > 100 && k%97 > 0 { // of many, some
 				continue
 			}
 			if got, err := FindAttribute(s.data, string(name)); err == nil {

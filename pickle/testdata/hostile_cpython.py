@@ -41,7 +41,14 @@ MEMORY = 512 << 20
 SECONDS = 2
 
 # Audit events that making objects raises by itself.
-QUIET = {"pickle.find_class", "object.__getattr__", "object.__setattr__", "array.__new__", "import", "builtins.id"}
+QUIET = {
+    "pickle.find_class",
+    "object.__getattr__",
+    "object.__setattr__",
+    "array.__new__",
+    "import",
+    "builtins.id",
+}
 
 # What harmless pickles import too is there beforehand, so that only other imports show.
 HARMLESS = (

@@ -323,6 +323,18 @@ def test_a_killed_writer_leaves_the_old_state_or_the_new(store, running, size):
         assert found.text == str(found.n) * (size >> found.n % 2)
 
 
+def test_what_a_killed_writer_left_is_removed(store):
+    store.save_session(session("a"))
+    tmp = os.path.join(store.state_dir, "tmp")
+    for name, age in ("old", 700), ("new", 500):
+        path = os.path.join(tmp, name)
+        with open(path, "wb"):
+            pass
+        os.utime(path, (time.time() - age, time.time() - age))
+    alforja.DirectorySessionStore(store.directory)
+    assert os.listdir(tmp) == ["new"]
+
+
 def test_threads_share_a_store(store):
     def visit(id):
         for n in range(50):

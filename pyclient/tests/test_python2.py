@@ -118,7 +118,8 @@ def test_converting_twice_changes_nothing(name, protocol):
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_pickles_of_python_3_come_back_as_they_are(protocol):
-    state = pickle.dumps({"é": [b"\xff", datetime.date(2008, 1, 10)]}, protocol)
+    shared = [b"\xff", datetime.date(2008, 1, 10)]
+    state = pickle.dumps({"é": shared, "è": shared}, protocol)
     assert convert(state, Strings()) == state
 
 

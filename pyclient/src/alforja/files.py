@@ -7,6 +7,7 @@ import fcntl
 import os
 import stat
 import tempfile
+import time
 from typing import Any, Iterator
 
 from alforja.ids import valid
@@ -14,6 +15,9 @@ from alforja.locks import BusyError, flock, session_lock
 
 # One page: a write of that size is not torn when the process is killed.
 _IN_PLACE = 4096  # bytes
+
+# A file of that age in tmp/ is nobody's any more.
+_LEFT_OVER = 600.0  # seconds
 
 
 class SessionFiles:
@@ -29,6 +33,8 @@ class SessionFiles:
         self.state_dir = state_dir
         if os.path.exists(os.path.join(state_dir, "fanout")):
             raise OSError(f"{directory} has the fanned-out layout, which only Go reads")
+        self._tmp = os.path.join(state_dir, "tmp")
+        self._remove_leftovers()
 
     def ids(self) -> Iterator[str]:
         with os.scandir(self.directory) as entries:
@@ -100,6 +106,15 @@ class SessionFiles:
         except (BusyError, FileNotFoundError):
             return False
 
+    def _remove_leftovers(self) -> None:
+        """Remove what processes that were killed in a save have left in tmp/."""
+        before = time.time() - _LEFT_OVER
+        # Another process may be removing them too; what is not ours to remove stays.
+        with contextlib.suppress(OSError), os.scandir(self._tmp) as entries:
+            for entry in entries:
+                if entry.stat(follow_symlinks=False).st_mtime < before:
+                    os.unlink(entry.path)
+
     def _path(self, id: str) -> str:
         return os.path.join(self.directory, id)
 
@@ -140,10 +155,9 @@ class SessionFiles:
         modified: int | None = None,
     ) -> None:
         """Write a file beside and rename it to `path`, with the mode and owner of `like`."""
-        directory = os.path.join(self.state_dir, "tmp")
         os.makedirs(self.state_dir, mode=0o700, exist_ok=True)
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-        fd, written = tempfile.mkstemp(dir=directory)
+        os.makedirs(self._tmp, mode=0o700, exist_ok=True)
+        fd, written = tempfile.mkstemp(dir=self._tmp)
         try:
             with open(fd, "wb") as file:
                 file.write(state)
