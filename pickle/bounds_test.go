@@ -48,7 +48,7 @@ var bombs = map[string]func(size int) []byte{
 	"bytearrays by latin1":      halved("c__builtin__\nbytearray\np0\n0(V", "a", "\nVlatin1\ntp1\n0(", "g0\ng1\nR", "t."),
 	"hash of a long tuple":      halved("}p0\n0(", "N", "tp1\n0g0\n(", "g1\nN", "u."),
 	"names of half the input":   halved("\x80\x04(V", "a", "\n\x94\x8c\x01B\x94", "h\x00h\x01\x93", "t."),
-	"numbers of half the input": halved("c__builtin__\ngetattr\np0\n0(ca\nB\nV", "1", "\ntp1\n0(", "g0\ng1\nR", "t."),
+	"numbers of half the input": halved("ca\nB\np0\n0(V", "1", "\ntp1\n0(", "g0\ng1\nR", "t."),
 	"BUILD, again":              repeated("ca\nB\n)\x81", "}b", "."),
 	"BUILD of one dict":         repeated("ca\nB\n)\x81}p0\n", "0g0\n", "."),
 	"one key, again":            repeated("}p0\n0((((NtttNtp1\n0g0\n", "g1\nNs", "."),

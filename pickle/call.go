@@ -34,7 +34,7 @@ func (m *machine) reduce() error {
 		return m.pushMade(m.reconstruct(special, made, elems), args)
 	case getattr:
 		if len(elems) == 2 && elems[0].kind() == KindGlobal {
-			attr, ok := m.text(elems[1])
+			attr, ok := m.attribute(elems[1])
 			if !ok {
 				return m.fail("the attribute's name is not plain text of this pickle")
 			}
@@ -310,7 +310,7 @@ func (m *machine) kindOf(v value) Kind {
 	}
 	b, ok := m.text(v)
 	switch {
-	case !ok:
+	case !ok || len(b) > maxLookedAt:
 	case string(b) == "latin1" || string(b) == "latin-1":
 		return KindLatin1
 	case isRatio(b):
@@ -319,16 +319,16 @@ func (m *machine) kindOf(v value) Kind {
 	return KindText
 }
 
+// maxLookedAt bounds, in bytes, what is looked at each time that one text is
+// passed to a call: numbers of a Fraction beyond it do not count as such.
+const maxLookedAt = 128
+
 // isRatio says whether b is what Fraction's __reduce__ writes. Fraction takes
 // "1e1000000000" too, and would compute it.
 func isRatio(b []byte) bool {
-	if len(b) == 0 || len(b) > maxRatio || b[0] != '-' && (b[0] < '0' || b[0] > '9') {
+	if len(b) == 0 || b[0] != '-' && (b[0] < '0' || b[0] > '9') {
 		return false
 	}
 	numerator, denominator, found := bytes.Cut(bytes.TrimPrefix(b, []byte("-")), []byte("/"))
 	return isDecimal(numerator) && (!found || isDecimal(denominator))
 }
-
-// maxRatio bounds, in bytes, what is looked at each time that one text is
-// passed to a call.
-const maxRatio = 128

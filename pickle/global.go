@@ -131,6 +131,18 @@ func (m *machine) load(module, name []byte) (value, error) {
 	return m.imported(u), nil
 }
 
+// attribute returns the name that getattr is given. In protocol 0 CPython
+// writes that of a nested class with letters beyond ASCII in
+// raw-unicode-escape; textUnicode lets no second way to spell it through.
+func (m *machine) attribute(v value) (name []byte, ok bool) {
+	name, ok = m.text(v)
+	if ok || v.kind() != KindText || m.data[v.a()-1] != opUnicode || v.b()-v.a() > maxName {
+		return name, ok
+	}
+	s, ok := rawUnescape(string(m.data[v.a():v.b()]))
+	return []byte(s), ok
+}
+
 // derive is getattr on an import: an attribute of it, named by text.
 func (m *machine) derive(of use, attr []byte) (value, error) {
 	if !validPath(attr) || bytes.IndexByte(attr, '.') >= 0 {

@@ -73,6 +73,9 @@ func examineOnce(index uint64, data []byte, policy *pickle.Policy) (o outcome) {
 			o.again = again
 		}
 	}
+	if changedAfterUse(v) {
+		o.again = nil
+	}
 	return o
 }
 

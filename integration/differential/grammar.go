@@ -72,7 +72,9 @@ func construct(r *rand.Rand) []instruction {
 	global := instruction("c" + module + "\n" + name + "\n")
 	own := instruction("cmyapp.models\nThing\n")
 	join := func(parts ...instruction) []instruction { return parts }
-	switch r.IntN(14) {
+	switch r.IntN(16) {
+	case 14, 15: // an index that MEMOIZE will come to
+		return join(instruction{'q', byte(r.IntN(12))})
 	case 13:
 		return join(partial(r)...)
 	case 0:

@@ -45,6 +45,9 @@ class Made(metaclass=Import):
         """Not the address: two loads of one pickle must order sets alike."""
         return self.number
 
+    def __repr__(self):
+        return f"<{type(self).__name__}>"  # without the address, which ends up in text
+
     def __call__(self, *args, **kwargs):
         return Made(self, *args, **kwargs)
 

@@ -24,6 +24,7 @@ import signal
 import struct
 import sys
 import time
+import types
 
 import standins
 
@@ -136,6 +137,8 @@ class Audit:
             return
         if event == "open" and "zoneinfo" in str(args[0]):
             return
+        if event == "os.listdir" and args[0] in sys.path:
+            return
         self.events.append(f"{event} {args!r:.80}")
 
 
@@ -176,6 +179,11 @@ def compare(audit, data, again):
 class Comparer(standins.Comparer):
     def reduced(self, a, b, path):
         """Half-made objects of the standard library often cannot be pickled again."""
+
+    def same(self, a, b, path, fresh=False):
+        if type(a) is types.FunctionType and type(b) is types.FunctionType:
+            a, b = a.__qualname__, b.__qualname__  # each IPv6Network has its own
+        super().same(a, b, path, fresh)
 
 
 def text(s):

@@ -111,6 +111,25 @@ case(
     + b"\x85R.",
 )
 case(
+    "memoize-over-put",
+    "MEMOIZE comes to an index that PUT has taken, and stays there: entry 4 is os",
+    P4
+    + b"]p4\n\x94"
+    + text("a")
+    + b"\x94"
+    + text("b")
+    + b"\x94"
+    + text("myapp.sessions")
+    + b"\x94"
+    + text("os")
+    + b"\x94"
+    + b"h\x04"
+    + text("cpu_count")
+    + b"\x93)R"
+    + b"\x86" * 5
+    + b".",
+)
+case(
     "put-after-pop",
     "PUT of what lies below what was pushed last",
     P4 + text("os") + text("json") + b"0q\x00" + text("system") + b"\x93" + text("id") + b"\x85R.",
@@ -301,7 +320,21 @@ case("getattr-dotted", "a name with dots", GETATTR + b"(" + OWN + b"Va.b\ntR.")
 case(
     "getattr-computed", "a name that is the result of a call", GETATTR + b"(" + OWN + MADE + b"tR."
 )
-case("getattr-escaped", "a name with escapes", GETATTR + b"(" + OWN + b"V\\u4e2d\ntR.")
+case(
+    "getattr-escaped",
+    "a special name with escapes",
+    GETATTR + b"(" + OWN + b"V\\u005f_mro__\ntR.",
+)
+case(
+    "getattr-escaped-string",
+    "the same in STRING",
+    GETATTR + b"(" + OWN + b"S'\\x5f_mro__'\ntR.",
+)
+case(
+    "getattr-surrogate",
+    "a lone surrogate",
+    GETATTR + b"(" + OWN + b"V\\ud800\ntR.",
+)
 case(
     "getattr-loaded",
     "getattr handed to the application",
