@@ -180,6 +180,10 @@ class Comparer(standins.Comparer):
     def reduced(self, a, b, path):
         """Half-made objects of the standard library often cannot be pickled again."""
 
+    def attributes(self, a, b, path):
+        if all(type(name) is str for name in getattr(a, "__dict__", ())):
+            super().attributes(a, b, path)  # an instance of a stand-in as a name equals no other
+
     def same(self, a, b, path, fresh=False):
         if type(a) is types.FunctionType and type(b) is types.FunctionType:
             a, b = a.__qualname__, b.__qualname__  # each IPv6Network has its own
