@@ -5,6 +5,7 @@
 
 import collections
 import contextlib
+import hashlib
 import random
 import re
 import subprocess
@@ -21,17 +22,22 @@ SIZES = (266, 4096, 4097, 100_000)
 # The rest are the Go runtime's: they come and go as it wakes threads and collects garbage.
 STORE_CALLS = frozenset(
     "openat newfstatat fstat flock pread64 pwrite64 ftruncate fallocate fchmod fchown fsync "
-    "fdatasync linkat renameat2 unlinkat utimensat getdents64 close write".split()
+    "fdatasync linkat mkdirat renameat2 unlinkat utimensat getdents64 close write".split()
 )
 RANDOM_KILLS = 500 if FULL else 50
 
-# (durability, operation, size of the old state or None, size of the new state or None)
+# (layout, durability, operation, size of the old state or None, size of the new state or None)
 CASES = [
-    *((d, "update", old, new) for d in ("process", "power") for old in SIZES for new in SIZES),
-    *((d, "create", None, new) for d in ("process", "power") for new in SIZES),
-    *((d, "delete", old, None) for d in ("process", "power") for old in SIZES),
-    *((d, "setaside", old, None) for d in ("process", "power") for old in SIZES),
-    *((d, "touch", old, old) for d in ("process", "power") for old in SIZES),
+    (layout, durability, *case)
+    for layout, sizes in (("flat", SIZES), ("fan-out", (266, 4097)))
+    for durability in ("process", "power")
+    for case in (
+        *(("update", old, new) for old in sizes for new in sizes),
+        *(("create", None, new) for new in sizes),
+        *(("delete", old, None) for old in sizes),
+        *(("setaside", old, None) for old in sizes),
+        *(("touch", old, old) for old in sizes),
+    )
 ]
 
 
@@ -64,11 +70,16 @@ class Traced:
 class Case:
     """One operation that is carried out again and again from the same state."""
 
-    def __init__(self, tmp_path, durability, operation, old, new):
+    def __init__(self, tmp_path, layout, durability, operation, old, new):
         self.sessions = tmp_path / "sessions"
+        self.folder = self.sessions  # that the session's file is in
         self.corrupt = tmp_path / "sessions.alforja" / "corrupt"
         self.log = tmp_path / "trace"
         self.flags = ("-create", "-durability", durability)
+        if layout == "fan-out":
+            self.flags += ("-fan-out",)
+            first, second = hashlib.sha256(ID.encode()).digest()[:2]
+            self.folder = self.sessions / f"{first:02x}" / f"{second:02x}"
         self.operation = operation
         self.old = old and state_of(ID, old, "o")
         self.new = new and (self.old if operation == "touch" else state_of(ID, new, "n"))
@@ -85,6 +96,8 @@ class Case:
             path.unlink()
         if self.old is None:
             assert driver.ask("delete", ID) in ("true", "false")
+            for path in sorted(self.sessions.rglob("*"), reverse=True):
+                path.rmdir()  # so that create makes its folders each time
             return driver
         if driver.ask("update", ID, self.old) == "false":
             assert driver.ask("create", ID, self.old) == "ok"
@@ -122,16 +135,20 @@ class Case:
     def check(self, done):
         """The session is the old one or the new one, for every reader."""
         possible = [self.new] if done else [self.old, self.new]
-        path = self.sessions / ID
+        path = self.folder / ID
         data = written(path.read_bytes()) if path.exists() else None
         assert data in possible, "gone" if data is None else f"{len(data)} bytes, {data[:300]!r}"
-        loaded = python_load(self.sessions, ID)
-        if data is None:
-            assert loaded is None
-        else:
-            assert (loaded["id"], loaded["filler"][:1]) == (ID, "o" if data == self.old else "n")
-        assert python_lists(self.sessions) == (data is not None)
-        assert [p.name for p in self.sessions.iterdir()] == [ID] * (data is not None)
+        assert [p for p in self.sessions.rglob("*") if not p.is_dir()] == [path] * (
+            data is not None
+        )
+        if self.folder.exists():  # else it was killed before it made it
+            loaded = python_load(self.folder, ID)
+            if data is None:
+                assert loaded is None
+            else:
+                old_or_new = "o" if data == self.old else "n"
+                assert (loaded["id"], loaded["filler"][:1]) == (ID, old_or_new)
+            assert python_lists(self.folder) == (data is not None)
         if self.operation == "setaside":
             kept = [p.read_bytes() for p in self.corrupt.iterdir()]
             assert kept == [self.old] * (data is None)

@@ -2,13 +2,10 @@ package directory
 
 import (
 	"context"
-	"errors"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"alforja/store"
 )
 
 // DeleteIdle implements store.Store after session3's delete_old_sessions: it
@@ -20,11 +17,13 @@ func (s *Store) DeleteIdle(ctx context.Context, idle time.Duration) (deleted, re
 	var first error
 	pace := newPace(&s.traffic)
 	err = s.with("expire", "", func(d *dirs) error {
+		x := s.newExpiry(d, idle)
+		defer x.end()
 		return d.walk(ctx, start, func(e entry) error {
 			gone := false
 			if time.Since(modified(e.stat)) > idle {
 				var err error
-				if gone, err = s.deleteIfIdle(ctx, d, e, idle); err != nil && first == nil {
+				if gone, err = x.delete(e); err != nil && first == nil {
 					first = fail("expire", s.path, e.id, err)
 				}
 			}
@@ -42,27 +41,82 @@ func (s *Store) DeleteIdle(ctx context.Context, idle time.Duration) (deleted, re
 	return deleted, remaining, err
 }
 
-func (s *Store) deleteIfIdle(ctx context.Context, d *dirs, e entry, idle time.Duration) (deleted bool, err error) {
-	unlock, ok, err := s.tryLock(d, e.id)
+// An expiry deletes idle sessions. The files that have lost their name are closed by
+// a goroutine of their own: that is where the file system frees them, a third of the work.
+type expiry struct {
+	store   *Store
+	dirs    *dirs
+	idle    time.Duration
+	unnamed chan int // file descriptors
+	closed  chan struct{}
+}
+
+func (s *Store) newExpiry(d *dirs, idle time.Duration) *expiry {
+	x := &expiry{store: s, dirs: d, idle: idle, unnamed: make(chan int, 64), closed: make(chan struct{})}
+	go func() {
+		defer close(x.closed)
+		for fd := range x.unnamed {
+			unix.Close(fd)
+		}
+	}()
+	return x
+}
+
+// end waits until every file is closed.
+func (x *expiry) end() {
+	close(x.unnamed)
+	<-x.closed
+}
+
+// delete deletes a session if it is idle and nobody uses it. Under the
+// flock nobody of this package loads, saves or touches it, so it is enough to ask who holds
+// its lock: who takes that from then on will find no session.
+func (x *expiry) delete(e entry) (deleted bool, err error) {
+	leave, ok := x.store.locks.TryLock(e.id)
 	if !ok {
-		return false, err
-	}
-	defer unlock()
-	f, err := s.open(ctx, d, e.id, unix.O_RDONLY, unix.LOCK_EX, 0)
-	if errors.Is(err, store.ErrBusy) {
 		return false, nil
 	}
-	if f == nil {
-		return false, err
-	}
-	defer d.close(f)
-	if time.Since(modified(&f.stat)) <= idle { // used since it was listed
+	defer leave()
+	fd, err := openat(e.dir, e.id, unix.O_RDONLY|fileFlags, 0)
+	switch err {
+	case nil:
+	case unix.ENOENT, unix.EAGAIN, unix.ELOOP, unix.ENXIO: // gone, under a lease, or another thing by now
 		return false, nil
-	}
-	if deleted, err = unlink(f.dir, e.id); !deleted {
+	default:
 		return false, err
 	}
-	return true, s.sync(f.dir)
+	if free, err := x.mayDelete(fd, e); !free {
+		unix.Close(fd)
+		return false, err
+	}
+	deleted, err = unlink(e.dir, e.id)
+	x.unnamed <- fd
+	if !deleted {
+		return false, err
+	}
+	return true, x.store.sync(e.dir)
+}
+
+// mayDelete takes the flock of an open file and reports whether it is e's, still idle, and in nobody's use.
+func (x *expiry) mayDelete(fd int, e entry) (bool, error) {
+	err := retry(func() error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
+	if err != nil {
+		if err == unix.EWOULDBLOCK {
+			err = nil
+		}
+		return false, err
+	}
+	if held, err := x.dirs.ranges.heldByOthers(lockOffset(e.id) + 1); held || err != nil {
+		return false, err
+	}
+	// Whoever replaced the file has unlinked it by the time its flock is free, unless a crash came
+	// in between: then the save was never acknowledged.
+	var now unix.Stat_t
+	if err := fstat(fd, &now); err != nil {
+		return false, err
+	}
+	same := now.Ino == e.stat.Ino && now.Dev == e.stat.Dev && now.Nlink > 0
+	return same && time.Since(modified(&now)) > x.idle, nil
 }
 
 // A pace keeps a long job from slowing down requests: as long as there are

@@ -89,7 +89,9 @@ func TestExpireLooksAgain(t *testing.T) {
 					if err := use(); err != nil {
 						return err
 					}
-					deleted, err := s.deleteIfIdle(t.Context(), d, e, time.Minute)
+					x := s.newExpiry(d, time.Minute)
+					defer x.end()
+					deleted, err := x.delete(e)
 					if want := name == "not at all"; deleted != want {
 						t.Errorf("deleted %v, want %v", deleted, want)
 					}
@@ -120,11 +122,13 @@ func TestExpireGoesOn(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	err := s.with("test", "", func(d *dirs) error {
 		n := 0
+		x := s.newExpiry(d, -time.Hour)
+		defer x.end()
 		return d.walk(ctx, start, func(e entry) error {
 			if n++; n == paceSteps {
 				cancel()
 			}
-			_, err := s.deleteIfIdle(t.Context(), d, e, -time.Hour)
+			_, err := x.delete(e)
 			return err
 		})
 	})
@@ -192,4 +196,28 @@ func FuzzCursor(f *testing.F) {
 			t.Errorf("parseCursor(%q) = %v, and of its text %v, %v", text, c, again, err)
 		}
 	})
+}
+
+// A session that a request is using stays, in whichever process the request is.
+func TestExpireLeavesWhatIsInUse(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sessions")
+	s := openStore(t, path)
+	for name, user := range map[string]*Store{"this gateway": s, "another gateway": openStore(t, path)} {
+		t.Run(name, func(t *testing.T) {
+			if err := s.Create(t.Context(), "a", []byte("N.")); err != nil {
+				t.Fatal(err)
+			}
+			unlock, err := user.Lock(t.Context(), "a")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if deleted, remaining, err := s.DeleteIdle(t.Context(), -time.Hour); deleted != 0 || remaining != 1 || err != nil {
+				t.Errorf("locked: DeleteIdle = %d, %d, %v; want 0, 1, nil", deleted, remaining, err)
+			}
+			unlock()
+			if deleted, remaining, err := s.DeleteIdle(t.Context(), -time.Hour); deleted != 1 || remaining != 0 || err != nil {
+				t.Errorf("free: DeleteIdle = %d, %d, %v; want 1, 0, nil", deleted, remaining, err)
+			}
+		})
+	}
 }

@@ -56,23 +56,6 @@ func (s *Store) Lock(ctx context.Context, id string) (unlock func(), err error) 
 	}, nil
 }
 
-// tryLock takes what Lock takes if it is free.
-func (s *Store) tryLock(d *dirs, id string) (unlock func(), ok bool, err error) {
-	leave, ok := s.locks.TryLock(id)
-	if !ok {
-		return nil, false, nil
-	}
-	offset := lockOffset(id)
-	if ok, err = d.ranges.try(offset + 1); !ok {
-		leave()
-		return nil, false, err
-	}
-	return func() {
-		d.unlockRange(offset)
-		leave()
-	}, true, nil
-}
-
 func (s *Store) retain(d *dirs) *dirs {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -181,6 +164,13 @@ func (r *rangeLocks) try(offset int64) (bool, error) {
 	}
 	r.held[offset]++
 	return true, nil
+}
+
+// heldByOthers reports whether somebody has a lock by another open lock file.
+func (r *rangeLocks) heldByOthers(offset int64) (bool, error) {
+	lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart, Start: offset, Len: 1}
+	err := retry(func() error { return unix.FcntlFlock(uintptr(r.fd), unix.F_OFD_GETLK, &lock) })
+	return lock.Type != unix.F_UNLCK, err
 }
 
 func (r *rangeLocks) unlock(offset int64) {
