@@ -90,6 +90,15 @@ func (e *encoder) emptyList() {
 	e.op(opEmptyList)
 }
 
+func (e *encoder) saveAll(items []Value) error {
+	for _, v := range items {
+		if err := e.save(v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // appends follows batch_list_exact, or batch_list for objects, which differ
 // in a last batch of one.
 func (e *encoder) appends(items []Value, exact bool) error {
@@ -101,10 +110,8 @@ func (e *encoder) appends(items []Value, exact bool) error {
 		} else {
 			e.op(opMark)
 		}
-		for _, v := range items[:n] {
-			if err := e.save(v); err != nil {
-				return err
-			}
+		if err := e.saveAll(items[:n]); err != nil {
+			return err
 		}
 		if one {
 			e.op(opAppend)
@@ -196,10 +203,8 @@ func (e *encoder) addItems(items []Value) error {
 	for len(items) > 0 {
 		n := min(len(items), batch)
 		e.op(opMark)
-		for _, v := range items[:n] {
-			if err := e.save(v); err != nil {
-				return err
-			}
+		if err := e.saveAll(items[:n]); err != nil {
+			return err
 		}
 		e.op(opAddItems)
 		items = items[n:]
@@ -217,10 +222,8 @@ func (e *encoder) saveFrozenSet(s *FrozenSet) error {
 		return e.setByCall("frozenset", s.Items, key)
 	}
 	e.op(opMark)
-	for _, v := range s.Items {
-		if err := e.save(v); err != nil {
-			return err
-		}
+	if err := e.saveAll(s.Items); err != nil {
+		return err
 	}
 	e.depth--
 	entry := e.memo.find(key)

@@ -152,16 +152,19 @@ func (e *encoder) recall(s string, key identity) (entry *memoEntry, done bool) {
 }
 
 // get follows memo_get.
-func (e *encoder) get(i int) {
+func (e *encoder) get(i int) { e.atIndex(opGet, opBinGet, opLongBinGet, i) }
+
+// atIndex writes an opcode with an index of the memo: text in protocol 0, else short or long.
+func (e *encoder) atIndex(text, short, long byte, i int) {
 	switch {
 	case e.protocol == 0:
-		e.op(opGet)
+		e.op(text)
 		e.out = strconv.AppendInt(e.out, int64(i), 10)
 		e.out = append(e.out, '\n')
 	case i < 256:
-		e.out = append(e.out, opBinGet, byte(i))
+		e.out = append(e.out, short, byte(i))
 	default:
-		e.out = append(e.out, opLongBinGet, byte(i), byte(i>>8), byte(i>>16), byte(i>>24))
+		e.out = append(e.out, long, byte(i), byte(i>>8), byte(i>>16), byte(i>>24))
 	}
 }
 
@@ -178,16 +181,9 @@ func (e *encoder) put() {
 	}
 	i := e.memo.count
 	e.memo.count++
-	switch {
-	case e.protocol >= 4:
+	if e.protocol >= 4 {
 		e.op(opMemoize)
-	case e.protocol == 0:
-		e.op(opPut)
-		e.out = strconv.AppendInt(e.out, int64(i), 10)
-		e.out = append(e.out, '\n')
-	case i < 256:
-		e.out = append(e.out, opBinPut, byte(i))
-	default:
-		e.out = append(e.out, opLongBinPut, byte(i), byte(i>>8), byte(i>>16), byte(i>>24))
+		return
 	}
+	e.atIndex(opPut, opBinPut, opLongBinPut, i)
 }

@@ -229,12 +229,16 @@ func (w *jsonWriter) exactObject(o *Object) error {
 	if err := w.step(Step{o.State, o.StateSetter, o.ListItems, o.DictItems, nil}); err != nil {
 		return err
 	}
-	if len(o.Later) == 0 {
+	return w.later("later", o.Later)
+}
+
+func (w *jsonWriter) later(key string, steps []Step) error {
+	if len(steps) == 0 {
 		return nil
 	}
-	w.key("later")
+	w.key(key)
 	w.open('[')
-	for _, s := range o.Later {
+	for _, s := range steps {
 		w.next()
 		w.open('{')
 		if err := w.step(s); err != nil {

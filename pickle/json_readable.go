@@ -76,21 +76,7 @@ func (w *jsonWriter) readableParts(o *Object) error {
 			return err
 		}
 	}
-	if len(o.Later) == 0 {
-		return nil
-	}
-	w.key("$later")
-	w.open('[')
-	for _, s := range o.Later {
-		w.next()
-		w.open('{')
-		if err := w.step(s); err != nil {
-			return err
-		}
-		w.close('}')
-	}
-	w.close(']')
-	return nil
+	return w.later("$later", o.Later)
 }
 
 // name writes an import's dotted name, or refers to a long one.
