@@ -21,7 +21,8 @@ import time
 from session3.store.DirectorySessionStore import DirectorySessionStore
 
 import store_driver
-from bench import Progress, file_system
+from benchmark.load import Progress
+from benchmark.report import file_system
 from harness import TREE
 from store_driver import Driver, state_of
 
@@ -373,6 +374,7 @@ def main(arguments=None):
         print("bench: go is missing", file=sys.stderr)
         return 2
     store_driver.build()
+    os.environ.setdefault("GOGC", "400")  # as `alforja serve` has it
     disk = TREE / ".cache"
     disk.mkdir(exist_ok=True)
     bases = {"disk": disk, "tmpfs": pathlib.Path("/dev/shm")}
