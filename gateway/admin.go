@@ -9,6 +9,7 @@ import (
 	"net/http/pprof"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 )
 
@@ -59,21 +60,27 @@ type PoolStatus struct {
 
 // Status tells how the gateway is.
 func (g *Gateway) Status() Status {
-	s := Status{PID: os.Getpid(), Started: g.started, Goroutines: runtime.NumGoroutine()}
-	select {
-	case <-g.draining:
-		s.Draining = true
-	default:
-	}
+	s := Status{PID: os.Getpid(), Started: g.started, Goroutines: runtime.NumGoroutine(), Draining: g.isDraining()}
 	for _, p := range g.pools {
 		status := PoolStatus{Name: p.config.Name, Prefix: p.config.Prefix}
-		status.Workers, status.Waiting = p.pool.Status()
-		if p.supervisor != nil {
-			p.supervisor.addProcesses(status.Workers)
+		status.Workers, status.Waiting = p.status()
+		for i := range status.Workers {
+			if w := &status.Workers[i]; w.PID != 0 {
+				w.Private = privateBytes(w.PID)
+			}
 		}
 		s.Pools = append(s.Pools, status)
 	}
 	return s
+}
+
+func (g *Gateway) isDraining() bool {
+	select {
+	case <-g.draining:
+		return true
+	default:
+		return false
+	}
 }
 
 // Drain has Run finish the running requests and return.
@@ -81,17 +88,14 @@ func (g *Gateway) Drain() { g.drainOnce.Do(func() { close(g.draining) }) }
 
 // notReady says why the gateway should get no requests, or nil.
 func (g *Gateway) notReady(ctx context.Context) error {
-	status := g.Status()
-	if status.Draining {
+	if g.isDraining() {
 		return errors.New("draining")
 	}
-	for _, p := range status.Pools {
-		able := false
-		for _, w := range p.Workers {
-			able = able || w.State == Idle || w.State == Busy
-		}
-		if !able {
-			return errors.New("pool " + p.Prefix + " has no worker that can answer")
+	for _, p := range g.pools {
+		workers, _ := p.pool.Status()
+		able := func(w WorkerStatus) bool { return w.State == Idle || w.State == Busy }
+		if !slices.ContainsFunc(workers, able) {
+			return errors.New("pool " + p.config.Prefix + " has no worker that can answer")
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,7 +35,8 @@ func BufferBodies(limit int64, logger *slog.Logger, next http.Handler) http.Hand
 		if len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1) {
 			w.Header().Set("Connection", "close")
 		}
-		if r.ContentLength == 0 || r.Body == nil {
+		declared := declaredLength(r)
+		if r.ContentLength == 0 && declared == nil || r.Body == nil {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -42,6 +45,11 @@ func BufferBodies(limit int64, logger *slog.Logger, next http.Handler) http.Hand
 			return
 		}
 		body, length, err := readBody(http.MaxBytesReader(w, r.Body, limit), r.ContentLength)
+		differs := func(text string) bool { return text != strconv.FormatInt(length, 10) }
+		if err == nil && slices.ContainsFunc(declared, differs) {
+			body.Close()
+			err = fmt.Errorf("%d bytes came, and Content-Length says %q", length, declared)
+		}
 		if err != nil {
 			logger.Warn("request body not read", "request", recordOf(r.Context()).requestID, "client", r.RemoteAddr, "err", err)
 			failBody(w, err)
@@ -51,6 +59,17 @@ func BufferBodies(limit int64, logger *slog.Logger, next http.Handler) http.Hand
 		r.Body, r.ContentLength, r.TransferEncoding = body, length, nil
 		next.ServeHTTP(w, r)
 	})
+}
+
+// declaredLength returns the Content-Length fields that a body must be compared
+// with: those of HTTP/2, where it is no part of the framing (RFC 9113 section
+// 8.1.1). net/http takes the first for all and 0 for one that is no number, and
+// has the request handled before it sees that there is a body.
+func declaredLength(r *http.Request) []string {
+	if r.ProtoMajor < 2 {
+		return nil
+	}
+	return r.Header["Content-Length"]
 }
 
 func failBody(w http.ResponseWriter, err error) {

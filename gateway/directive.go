@@ -16,7 +16,8 @@ const DirectiveHeader = "Alforja-Session"
 type directive struct {
 	action action
 	id     string
-	state  []byte // of save and create
+	old    string // of renew: the id that goes
+	state  []byte // of create, save and renew
 }
 
 type action string
@@ -25,8 +26,18 @@ const (
 	actionCreate action = "create"
 	actionSave   action = "save"
 	actionKeep   action = "keep"
+	actionRenew  action = "renew"
 	actionDelete action = "delete"
 )
+
+// header returns the value of the DirectiveHeader that says d.
+func (d *directive) header(nonce string) string {
+	words := []string{nonce, string(d.action), d.id}
+	if d.state != nil {
+		words = append(words, base64.StdEncoding.EncodeToString(d.state))
+	}
+	return strings.Join(words, " ")
+}
 
 var (
 	errSecondDirective = errors.New("a second " + DirectiveHeader + " header")
@@ -59,6 +70,12 @@ func parseDirective(values []string, nonce, ownID string) (*directive, error) {
 	switch d.action {
 	case actionCreate, actionSave:
 		wantWords = 4
+	case actionRenew:
+		if ownID == "" {
+			return nil, errForeignID
+		}
+		d.old = ownID
+		wantWords = 4
 	case actionKeep, actionDelete:
 	default:
 		return nil, errMalformed
@@ -66,7 +83,8 @@ func parseDirective(values []string, nonce, ownID string) (*directive, error) {
 	if len(words) != wantWords {
 		return nil, errMalformed
 	}
-	if (d.action == actionCreate) == (d.id == ownID) {
+	isNew := d.action == actionCreate || d.action == actionRenew
+	if isNew == (d.id == ownID) {
 		return nil, errForeignID
 	}
 	if wantWords == 4 {

@@ -17,6 +17,7 @@ func TestParseDirective(t *testing.T) {
 		{"save", []string{"n0nce save own Li4="}, &directive{action: actionSave, id: own, state: []byte("..")}, nil},
 		{"create", []string{"n0nce create new Li4="}, &directive{action: actionCreate, id: "new", state: []byte("..")}, nil},
 		{"keep", []string{"n0nce keep own"}, &directive{action: actionKeep, id: own}, nil},
+		{"renew", []string{"n0nce renew new Li4="}, &directive{action: actionRenew, id: "new", old: own, state: []byte("..")}, nil},
 		{"delete", []string{"n0nce delete own"}, &directive{action: actionDelete, id: own}, nil},
 
 		{"two headers", []string{"n0nce keep own", "n0nce keep own"}, nil, errSecondDirective},
@@ -26,6 +27,8 @@ func TestParseDirective(t *testing.T) {
 		{"someone else's id", []string{"n0nce save other Li4="}, nil, errForeignID},
 		{"delete of someone else", []string{"n0nce delete other"}, nil, errForeignID},
 		{"create under the own id", []string{"n0nce create own Li4="}, nil, errForeignID},
+		{"renew under the own id", []string{"n0nce renew own Li4="}, nil, errForeignID},
+		{"renew without a state", []string{"n0nce renew new"}, nil, errMalformed},
 		{"path as id", []string{"n0nce create ../evil Li4="}, nil, errMalformed},
 		{"unknown word", []string{"n0nce steal own"}, nil, errMalformed},
 		{"no id", []string{"n0nce keep"}, nil, errMalformed},
@@ -44,7 +47,7 @@ func TestParseDirective(t *testing.T) {
 			if (got == nil) != (test.want == nil) {
 				t.Fatalf("got %+v, want %+v", got, test.want)
 			}
-			if got != nil && (got.action != test.want.action || got.id != test.want.id || string(got.state) != string(test.want.state)) {
+			if got != nil && (got.action != test.want.action || got.id != test.want.id || got.old != test.want.old || string(got.state) != string(test.want.state)) {
 				t.Errorf("got %+v, want %+v", got, test.want)
 			}
 		})
@@ -57,7 +60,7 @@ func TestParseDirectiveWithoutSession(t *testing.T) {
 	if d, err := parseDirective([]string{"n create new Li4="}, "n", ""); err != nil || d == nil {
 		t.Errorf("create: %v, %v", d, err)
 	}
-	for _, value := range []string{"n save x Li4=", "n delete x", "n keep x", "n keep "} {
+	for _, value := range []string{"n save x Li4=", "n delete x", "n keep x", "n keep ", "n renew new Li4="} {
 		if d, err := parseDirective([]string{value}, "n", ""); err == nil {
 			t.Errorf("%q was taken: %+v", value, d)
 		}

@@ -226,23 +226,6 @@ func (g *Gateway) handler() http.Handler {
 							g.opts.Sessions.Handler(mounted.sorted())))))))
 }
 
-// RefuseMalformed returns a handler that answers 400 to requests that no
-// application is meant to see: a path that is not absolute (CONNECT,
-// "OPTIONS *") or holds a NUL, which would forge variables in the SCGI block.
-func RefuseMalformed(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "" && r.Method != http.MethodConnect {
-			r.URL.Path = "/" // RFC 9112 section 3.2.2: "GET http://host"
-		}
-		if !strings.HasPrefix(r.URL.Path, "/") || strings.IndexByte(r.URL.Path, 0) >= 0 {
-			w.Header().Set("Connection", "close")
-			fail(w, http.StatusBadRequest, "malformed path")
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
 func httpServer(handler http.Handler, logger *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           handler,
@@ -378,6 +361,9 @@ func (g *Gateway) release() {
 	for _, p := range g.pools {
 		if p.supervisor != nil {
 			p.supervisor.closeSockets()
+		}
+		if p.backends != nil {
+			p.backends.close()
 		}
 	}
 	if g.runDir != nil {

@@ -37,14 +37,22 @@ func TestGoldenHTTP(t *testing.T) {
 	proxy := &Proxy{Pool: NewPool([]*Worker{worker}, PoolOptions{}), Logger: discard}
 	addr := openTestFronts(t, FrontOptions{HTTP: []string{"127.0.0.1:0"}}, nil,
 		RefuseMalformed(BufferBodies(1000, discard, proxy)))[0].String()
-	files, err := filepath.Glob("testdata/http/*.http")
-	if err != nil || len(files) < 90 {
+	golden(t, "testdata/http/*.http", 90, func(t *testing.T, file string) string {
+		return converse(t, addr, readEscaped(t, file))
+	})
+}
+
+// golden runs show on every file, of which there are many, and compares with the
+// .want file beside it.
+func golden(t *testing.T, pattern string, many int, show func(t *testing.T, file string) string) {
+	files, err := filepath.Glob(pattern)
+	if err != nil || len(files) < many {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
 	for _, file := range files {
-		base := strings.TrimSuffix(file, ".http")
+		base := strings.TrimSuffix(file, filepath.Ext(file))
 		t.Run(filepath.Base(base), func(t *testing.T) {
-			got := converse(t, addr, readEscaped(t, file))
+			got := show(t, file)
 			if *update {
 				if err := os.WriteFile(base+".want", []byte(got), 0o644); err != nil {
 					t.Fatal(err)

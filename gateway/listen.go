@@ -194,7 +194,7 @@ func (o *FrontOptions) server(kind string, handler http.Handler, config *tls.Con
 	s.MaxHeaderBytes = o.MaxHeader
 	s.TLSConfig = config // net/http wants it for HTTP/2
 	limitConnections(s, o.MaxConnections)
-	return s
+	return newPatientServer(s)
 }
 
 // limitConnections has a server accept no more than n connections and one that

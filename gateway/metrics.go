@@ -118,22 +118,41 @@ type poolCollector struct{ gateway *Gateway }
 var (
 	workersDesc = prometheus.NewDesc("alforja_workers", "Workers, by state.", []string{"pool", "state"}, nil)
 	waitingDesc = prometheus.NewDesc("alforja_queue_length", "Requests that wait for a worker.", []string{"pool"}, nil)
+	startsDesc  = prometheus.NewDesc("alforja_worker_starts_total", "Processes of workers that were started: many, where they crash.", []string{"pool"}, nil)
+	memoryDesc  = prometheus.NewDesc("alforja_worker_resident_bytes", "Memory of a supervised worker.", []string{"pool", "worker"}, nil)
+	backendDesc = prometheus.NewDesc("alforja_backend_up", "1 for a backend that a check has found up, 0 for others.", []string{"pool", "backend"}, nil)
 )
 
 func (c poolCollector) Describe(to chan<- *prometheus.Desc) {
 	to <- workersDesc
 	to <- waitingDesc
+	to <- startsDesc
+	to <- memoryDesc
+	to <- backendDesc
 }
 
 func (c poolCollector) Collect(to chan<- prometheus.Metric) {
 	for _, p := range c.gateway.pools {
 		count := map[WorkerState]int{Starting: 0, Idle: 0, Busy: 0, Draining: 0, Dead: 0}
-		workers, waiting := p.pool.Status()
+		workers, waiting := p.status()
 		for _, w := range workers {
 			count[w.State]++
+			if w.PID != 0 {
+				to <- prometheus.MustNewConstMetric(memoryDesc, prometheus.GaugeValue, float64(w.Resident), p.config.label(), w.Name)
+			}
+			if p.backends != nil && w.State != Draining { // its successor may have the same name
+				up := 0.0
+				if w.State == Idle || w.State == Busy {
+					up = 1
+				}
+				to <- prometheus.MustNewConstMetric(backendDesc, prometheus.GaugeValue, up, p.config.label(), w.Name)
+			}
 		}
 		for state, n := range count {
 			to <- prometheus.MustNewConstMetric(workersDesc, prometheus.GaugeValue, float64(n), p.config.label(), string(state))
+		}
+		if p.supervisor != nil {
+			to <- prometheus.MustNewConstMetric(startsDesc, prometheus.CounterValue, float64(p.pool.processesStarted()), p.config.label())
 		}
 		to <- prometheus.MustNewConstMetric(waitingDesc, prometheus.GaugeValue, float64(waiting), p.config.label())
 	}

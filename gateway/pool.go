@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -63,6 +64,8 @@ type WorkerStatus struct {
 	Requests uint64      `json:"requests"`           // that it was given, all its processes together
 	PID      int         `json:"pid,omitempty"`      // of its process, where it is supervised
 	Resident int64       `json:"resident,omitempty"` // memory of that, in bytes
+	Private  int64       `json:"private,omitempty"`  // as much of it as no other process shares
+	Reason   string      `json:"reason,omitempty"`   // why it is dead, of a backend
 }
 
 // PoolOptions are the limits of a Pool.
@@ -71,6 +74,9 @@ type PoolOptions struct {
 	QueueLength int
 	// QueueWait is how long each may wait. Default: 30 s.
 	QueueWait time.Duration
+	// Logger is told when workers that are not supervised fail and come back.
+	// Default: slog.Default().
+	Logger *slog.Logger
 }
 
 // A Pool hands requests to workers: to each no more at a time than it takes,
@@ -78,11 +84,13 @@ type PoolOptions struct {
 type Pool struct {
 	queueLength int
 	queueWait   time.Duration
+	logger      *slog.Logger
 
 	// pressure gets something when a request finds no worker free.
 	pressure chan struct{}
 
 	mu      sync.Mutex
+	started uint64 // processes, of all workers together
 	members []*member
 	waiting []chan *member // each of capacity 1; first in, first out
 }
@@ -93,11 +101,13 @@ type member struct {
 	process  processState
 	busy     int
 	requests uint64
-	left     uint64    // 1 + requests until its process is to be replaced; 0 for any number
-	idle     time.Time // since when it has been at nothing
-	paused   bool      // after a failure, for a while
-	failures int       // in a row
-	drained  func()    // set when it is to leave; called when it is at nothing
+	left     uint64        // 1 + requests until its process is to be replaced; 0 for any number
+	idle     time.Time     // since when it has been at nothing
+	outage   *outage       // the present one, or nil
+	pausing  bool          // in an outage: it is not tried before a pause has ended
+	failures int           // in a row
+	due      chan struct{} // tells its checker that a pause has ended; nil without one
+	drained  func()        // set when it is to leave; called when it is at nothing
 }
 
 // processState is what a worker's supervisor says of it.
@@ -114,7 +124,7 @@ func (m *member) state() WorkerState {
 	switch {
 	case m.drained != nil:
 		return Draining
-	case m.process >= processEnding || m.paused && m.kill == nil:
+	case m.process >= processEnding || m.outage != nil && m.kill == nil:
 		return Dead
 	case m.busy > 0:
 		return Busy
@@ -126,12 +136,15 @@ func (m *member) state() WorkerState {
 
 // NewPool returns a pool of these workers.
 func NewPool(workers []*Worker, opts PoolOptions) *Pool {
-	p := &Pool{queueLength: opts.QueueLength, queueWait: opts.QueueWait, pressure: make(chan struct{}, 1)}
+	p := &Pool{queueLength: opts.QueueLength, queueWait: opts.QueueWait, logger: opts.Logger, pressure: make(chan struct{}, 1)}
 	if p.queueLength == 0 {
 		p.queueLength = 1000
 	}
 	if p.queueWait == 0 {
 		p.queueWait = 30 * time.Second
+	}
+	if p.logger == nil {
+		p.logger = slog.Default()
 	}
 	for _, w := range workers {
 		p.add(w, processReady)
@@ -185,9 +198,21 @@ func (p *Pool) Status() (workers []WorkerStatus, waiting int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, m := range p.members {
-		workers = append(workers, WorkerStatus{Name: m.Name, State: m.state(), Busy: m.busy, Requests: m.requests})
+		w := WorkerStatus{Name: m.Name, State: m.state(), Busy: m.busy, Requests: m.requests}
+		if w.State == Dead && m.outage != nil {
+			w.Reason = m.outage.reason.Error()
+		}
+		workers = append(workers, w)
 	}
 	return workers, len(p.waiting)
+}
+
+// processesStarted counts the processes of supervised workers, those that have
+// ended too.
+func (p *Pool) processesStarted() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.started
 }
 
 func (p *Pool) closeIdleConnections() {
@@ -225,10 +250,7 @@ func (p *Pool) acquire(ctx context.Context) (*lease, error) {
 	}
 	turn := make(chan *member, 1)
 	p.waiting = append(p.waiting, turn)
-	wait, late := p.queueWait, ErrQueueWait
-	if p.allDown() {
-		wait, late = min(wait, downWait), ErrNoWorker
-	}
+	wait, late := p.patience()
 	p.mu.Unlock()
 
 	timer := time.NewTimer(wait)
@@ -253,14 +275,20 @@ func (p *Pool) acquire(ctx context.Context) (*lease, error) {
 	return &lease{pool: p, member: <-turn}, nil
 }
 
-// allDown reports whether no worker is expected to become free. p.mu is held.
-func (p *Pool) allDown() bool {
+// patience is how long a request may wait for a worker now, and what to say
+// then. p.mu is held.
+func (p *Pool) patience() (time.Duration, error) {
+	wait := downWait
 	for _, m := range p.members {
-		if m.process != processDead && m.drained == nil {
-			return false
+		switch {
+		case m.drained != nil || m.process == processDead:
+		case m.outage != nil && m.due != nil:
+			wait = max(wait, outageGrace-time.Since(m.outage.since))
+		default:
+			return p.queueWait, ErrQueueWait
 		}
 	}
-	return true
+	return min(wait, p.queueWait), ErrNoWorker
 }
 
 // freest returns the worker with the most room, or nil when none can take a
@@ -271,7 +299,7 @@ func (p *Pool) freest() *member {
 	var best *member
 	anyReady := false
 	for _, m := range p.members {
-		if m.process >= processEnding || m.drained != nil || m.paused {
+		if m.process >= processEnding || m.drained != nil || m.outage != nil {
 			continue
 		}
 		ready := m.process == processReady
@@ -311,6 +339,7 @@ func (p *Pool) press() {
 // after so many requests, or never for 0.
 func (p *Pool) startProcess(w *Worker, state processState, requests uint64) {
 	p.mu.Lock()
+	p.started++
 	if m := p.memberOf(w); m != nil && requests > 0 {
 		m.left = requests + 1
 	}
@@ -367,55 +396,17 @@ func (p *Pool) serveWaiting() {
 func (l *lease) release() {
 	l.pool.mu.Lock()
 	defer l.pool.mu.Unlock()
-	m := l.member
+	l.pool.vacate(l.member)
+}
+
+// vacate gives one of a worker's places to the next. p.mu is held.
+func (p *Pool) vacate(m *member) {
 	m.busy--
 	if m.busy == 0 {
 		m.idle = time.Now()
 	}
-	l.pool.leave(m)
-	l.pool.serveWaiting()
-}
-
-// answered notes that the worker works.
-func (l *lease) answered() {
-	l.member.answered.Store(true)
-	l.pool.mu.Lock()
-	defer l.pool.mu.Unlock()
-	l.member.failures = 0
-}
-
-// unreachable notes that a dial failed, and gives the worker back. It gets no
-// request for a while: 100 ms after the first failure, twice that after each
-// further one, at most 5 s.
-func (l *lease) unreachable() {
-	l.pool.mu.Lock()
-	m := l.member
-	if !m.paused {
-		pause := min(100*time.Millisecond<<min(m.failures, 10), 5*time.Second)
-		m.failures++
-		m.paused = true
-		time.AfterFunc(pause, func() {
-			l.pool.mu.Lock()
-			defer l.pool.mu.Unlock()
-			m.paused = false
-			l.pool.serveWaiting()
-		})
-	}
-	l.pool.mu.Unlock()
-	l.release()
-}
-
-// hung notes that the worker did not answer in time, and gives it back. It is
-// still busy with the request: a supervised one is killed, one that is not
-// ours is left alone for a while, as after a failed dial.
-func (l *lease) hung() {
-	if l.member.kill == nil {
-		l.unreachable()
-		return
-	}
-	l.pool.setProcess(l.member.Worker, processEnding)
-	l.member.kill()
-	l.release()
+	p.leave(m)
+	p.serveWaiting()
 }
 
 // setProcess notes what a worker's supervisor says of it. Requests that it has

@@ -100,7 +100,7 @@ func TestPoolLeavesUnreachableWorkersAlone(t *testing.T) {
 		var pauses []time.Duration
 		for range 8 {
 			l := acquire(t, p)
-			l.unreachable()
+			l.unreachable(errHung)
 			start := time.Now()
 			l = acquire(t, p)
 			pauses = append(pauses, time.Since(start))
@@ -114,7 +114,7 @@ func TestPoolLeavesUnreachableWorkersAlone(t *testing.T) {
 		}
 		l := acquire(t, p)
 		l.answered()
-		l.unreachable()
+		l.unreachable(errHung)
 		start := time.Now()
 		acquire(t, p)
 		if pause := time.Since(start); pause != 100*time.Millisecond {
@@ -153,7 +153,7 @@ func TestPoolKeepsDeadAndPausedApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		worker := &Worker{Name: "1"}
 		p := NewPool([]*Worker{worker}, PoolOptions{QueueWait: time.Minute})
-		acquire(t, p).unreachable()
+		acquire(t, p).unreachable(errHung)
 		p.setProcess(worker, processDead)
 		start := time.Now()
 		if _, err := p.acquire(t.Context()); !errors.Is(err, ErrNoWorker) || time.Since(start) != downWait {
@@ -172,7 +172,14 @@ func TestPoolGetsRidOfHungWorkers(t *testing.T) {
 			t.Errorf("killed %v; before it is started again: %v", killed, err)
 		}
 		p.setProcess(ours, processReady)
-		acquire(t, p)
+		acquire(t, p).release()
+
+		killed = false
+		p.startProcess(ours, processStarting, 0)
+		acquire(t, p).hung()
+		if l := acquire(t, p); killed {
+			t.Errorf("killed while it was starting: %v", l)
+		}
 
 		p = NewPool([]*Worker{{Name: "theirs"}}, PoolOptions{})
 		acquire(t, p).hung()

@@ -20,7 +20,8 @@ type Proxy struct {
 	// Pool of workers. Required.
 	Pool *Pool
 	// RequestTimeout is how long a worker may take until its response is
-	// complete, or, of a stream, the response's headers. Default: 5 min.
+	// complete, or, of a stream, the response's headers and then each further
+	// part. Default: 5 min.
 	RequestTimeout time.Duration
 	// Buffer says how much of a response is held for slow clients.
 	Buffer ResponseLimits
@@ -66,13 +67,12 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // client's leaving does not end it: a worker that has the request runs it to
 // its end, and what it did to the session is committed.
 func (p *Proxy) roundTrip(r *http.Request) (*http.Response, *workerBody, error) {
-	ctx := context.WithoutCancel(r.Context())
-	if v := visitOf(ctx); v != nil {
+	ctx, rec := context.WithoutCancel(r.Context()), recordOf(r.Context())
+	if v := visitOf(r.Context()); v != nil {
 		if vars := v.variables(p.APIPath); vars != nil {
 			ctx = scgi.NewContext(ctx, vars)
 		}
 	}
-	rec := recordOf(ctx)
 	var unreachable error
 	for start := time.Now(); ; {
 		lease, err := p.Pool.acquire(ctx)
@@ -86,7 +86,7 @@ func (p *Proxy) roundTrip(r *http.Request) (*http.Response, *workerBody, error) 
 			lease.answered()
 			return resp, body, nil
 		}
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		if errors.Is(err, errTookTooLong) {
 			lease.hung()
 			return nil, nil, err
 		}
@@ -94,7 +94,7 @@ func (p *Proxy) roundTrip(r *http.Request) (*http.Response, *workerBody, error) 
 			lease.release()
 			return nil, nil, err
 		}
-		lease.unreachable()
+		lease.unreachable(err)
 		unreachable = err
 		p.logger().Warn("worker cannot be reached, trying again",
 			"request", rec.requestID, "worker", rec.worker, "err", err)
@@ -104,15 +104,21 @@ func (p *Proxy) roundTrip(r *http.Request) (*http.Response, *workerBody, error) 
 	}
 }
 
-// send is one round trip. RequestTimeout ends it until the body is closed or
-// declared untimed.
-func (p *Proxy) send(ctx context.Context, r *http.Request, lease *lease) (*http.Response, *workerBody, error) {
-	timeout := p.RequestTimeout
-	if timeout == 0 {
-		timeout = 5 * time.Minute
+// errTookTooLong means that a worker has let RequestTimeout pass.
+var errTookTooLong = errors.New("the worker took longer than the request timeout")
+
+func (p *Proxy) requestTimeout() time.Duration {
+	if p.RequestTimeout == 0 {
+		return 5 * time.Minute
 	}
+	return p.RequestTimeout
+}
+
+// send is one round trip. RequestTimeout ends it until the body is closed, or
+// limits the pauses only.
+func (p *Proxy) send(ctx context.Context, r *http.Request, lease *lease) (*http.Response, *workerBody, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(timeout, func() { cancel(os.ErrDeadlineExceeded) })
+	timer := time.AfterFunc(p.requestTimeout(), func() { cancel(errTookTooLong) })
 	out := r.WithContext(ctx)
 	// A RoundTripper closes the body even when it has sent nothing of it; the
 	// next worker that is tried needs it open.
@@ -121,7 +127,7 @@ func (p *Proxy) send(ctx context.Context, r *http.Request, lease *lease) (*http.
 	if err != nil {
 		timer.Stop()
 		if cause := context.Cause(ctx); cause != nil {
-			err = fmt.Errorf("%w: %w", cause, err)
+			err = cause
 		}
 		cancel(nil)
 		return nil, nil, err
@@ -146,7 +152,7 @@ func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, ErrQueueFull), errors.Is(err, ErrQueueWait):
 		w.Header().Set("Retry-After", "1")
 		fail(w, http.StatusServiceUnavailable, "all workers are busy")
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, errTookTooLong):
 		fail(w, http.StatusGatewayTimeout, "the application took too long")
 	default:
 		fail(w, http.StatusBadGateway, "the application broke off")

@@ -53,29 +53,39 @@ type RequestLog func(context.Context, *Access)
 // characters are logged: who reads the log must not be able to be its user.
 func LogRequests(logger *slog.Logger) RequestLog {
 	return func(ctx context.Context, a *Access) {
-		r, rec := a.Request, &a.record
-		attrs := append(make([]slog.Attr, 0, 14),
-			slog.String("request", rec.requestID),
-			slog.String("client", r.RemoteAddr),
-			slog.String("method", r.Method),
-			slog.String("path", shorten(r.URL.Path, 2048)),
-			slog.Int("status", a.Status),
-			slog.Int64("bytes", a.Bytes),
-			slog.Float64("ms", milliseconds(a.Duration)),
-			slog.Float64("lock_ms", milliseconds(rec.lockWait)),
-			slog.Float64("queue_ms", milliseconds(rec.queueWait)),
-			slog.String("session", rec.session),
-			slog.String("action", string(rec.action)),
-			slog.String("worker", rec.worker),
-		)
-		if trace := traceparent(r.Header); trace != "" {
-			attrs = append(attrs, slog.String("traceparent", trace))
-		}
-		if a.Cut {
-			attrs = append(attrs, slog.Bool("cut", true))
-		}
-		logger.LogAttrs(ctx, slog.LevelInfo, "request", attrs...)
+		logger.LogAttrs(ctx, slog.LevelInfo, accessMessage, a.attrs(make([]slog.Attr, 0, maxAttrs))...)
 	}
+}
+
+const (
+	accessMessage = "request"
+	maxAttrs      = 14
+)
+
+// attrs appends what the log says of the request: at most maxAttrs.
+func (a *Access) attrs(attrs []slog.Attr) []slog.Attr {
+	r, rec := a.Request, &a.record
+	attrs = append(attrs,
+		slog.String("request", rec.requestID),
+		slog.String("client", r.RemoteAddr),
+		slog.String("method", r.Method),
+		slog.String("path", shorten(r.URL.Path, 2048)),
+		slog.Int("status", a.Status),
+		slog.Int64("bytes", a.Bytes),
+		slog.Float64("ms", milliseconds(a.Duration)),
+		slog.Float64("lock_ms", milliseconds(rec.lockWait)),
+		slog.Float64("queue_ms", milliseconds(rec.queueWait)),
+		slog.String("session", rec.session),
+		slog.String("action", string(rec.action)),
+		slog.String("worker", rec.worker),
+	)
+	if trace := traceparent(r.Header); trace != "" {
+		attrs = append(attrs, slog.String("traceparent", trace))
+	}
+	if a.Cut {
+		attrs = append(attrs, slog.Bool("cut", true))
+	}
+	return attrs
 }
 
 // AccessLog returns a handler that serves by next and has one line a request
@@ -134,7 +144,9 @@ func shorten(text string, limit int) string {
 func newRequestID() string {
 	var b [6]byte
 	rand.Read(b[:])
-	return hex.EncodeToString(b[:])
+	var id [2 * len(b)]byte
+	hex.Encode(id[:], b[:])
+	return string(id[:])
 }
 
 // shortID is what a log shows of a session id: 8 characters, and never more

@@ -10,6 +10,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"alforja/gateway/scgi"
 )
@@ -99,4 +102,61 @@ func FuzzCombinedLog(f *testing.F) {
 			t.Errorf("%q", out.String())
 		}
 	})
+}
+
+// FuzzJSONLog: LogJSON says what LogRequests says by slog's own handler.
+func FuzzJSONLog(f *testing.F) {
+	f.Add("/", "192.0.2.1:5", "GET", "", int64(0), int64(0))
+	f.Add("/a\"b\\c<&>\u2028\x7f", "[::1]:80", "POST", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", int64(1234567), int64(-1))
+	f.Add(`/a"b`, `\`, "\t", "", int64(999), int64(1))
+	f.Add("/\xff\x00\n\x1b[2J", "@", "caf\u00e9", "nonsense", int64(1)<<62, int64(1)<<40)
+	f.Fuzz(func(t *testing.T, path, client, method, trace string, duration, bytes int64) {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.URL.Path, r.RemoteAddr, r.Method = path, client, method
+		r.Header["Traceparent"] = []string{trace}
+		access := &Access{
+			Request: r, Start: time.Unix(1_700_000_000, 0), Duration: time.Duration(duration),
+			Status: 200, Bytes: bytes, Cut: bytes < 0,
+			record: record{requestID: "1f", session: client, worker: method, queueWait: time.Duration(bytes)},
+		}
+		lines := map[string]map[string]any{}
+		for name, log := range map[string]func(io.Writer) RequestLog{
+			"ours": LogJSON,
+			"slog": func(w io.Writer) RequestLog { return LogRequests(slog.New(slog.NewJSONHandler(w, nil))) },
+		} {
+			var out strings.Builder
+			log(&out)(t.Context(), access)
+			line, more, _ := strings.Cut(out.String(), "\n")
+			fields := map[string]any{}
+			if err := json.Unmarshal([]byte(line), &fields); err != nil || more != "" {
+				t.Fatalf("%s: %v: %q", name, err, out.String())
+			}
+			if _, err := time.Parse(time.RFC3339Nano, fields["time"].(string)); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			delete(fields, "time") // slog's is when the line was written
+			lines[name] = fields
+		}
+		if diff := cmp.Diff(lines["slog"], lines["ours"]); diff != "" {
+			t.Errorf("-slog +ours\n%s", diff)
+		}
+	})
+}
+
+func BenchmarkAccessLog(b *testing.B) {
+	access := &Access{
+		Request: httptest.NewRequest("GET", "/counter", nil), Start: time.Now(), Duration: 1234 * time.Microsecond,
+		Status: 200, Bytes: 3, record: record{requestID: "0123456789ab", session: "abcdefgh", action: actionSave, worker: "1"},
+	}
+	for name, log := range map[string]RequestLog{
+		"json": LogJSON(io.Discard),
+		"slog": LogRequests(slog.New(slog.NewJSONHandler(io.Discard, nil))),
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				log(b.Context(), access)
+			}
+		})
+	}
 }

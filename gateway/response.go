@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -55,17 +54,22 @@ const drainTime = 10 * time.Second
 type workerBody struct {
 	io.ReadCloser
 	lease *lease
-	timer *time.Timer // ends the request at RequestTimeout
+	timer *time.Timer   // ends the request at RequestTimeout
+	pause time.Duration // that the worker may make in a stream; 0 for other responses
 	ctx   context.Context
 	end   context.CancelCauseFunc
 	once  sync.Once
 }
 
 func (b *workerBody) Read(p []byte) (int, error) {
+	if b.pause > 0 {
+		b.timer.Reset(b.pause)
+		defer b.timer.Stop()
+	}
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
 		if cause := context.Cause(b.ctx); cause != nil {
-			err = fmt.Errorf("%w: %w", cause, err)
+			err = cause
 		}
 	}
 	return n, err
@@ -80,17 +84,22 @@ func (b *workerBody) unread(data []byte) {
 	b.ReadCloser = readCloser{io.MultiReader(bytes.NewReader(data), b.ReadCloser), b.ReadCloser}
 }
 
-// untimed lets the worker take as long as it likes with the rest.
-func (b *workerBody) untimed() { b.timer.Stop() }
+// limitPauses lets the worker take as long as it likes with the rest, as long
+// as it never says nothing for limit: one that hangs in a stream would be at it
+// for ever. When the client is what is slow, nothing is read and nothing timed.
+func (b *workerBody) limitPauses(limit time.Duration) {
+	b.timer.Stop()
+	b.pause = limit
+}
 
 // Close frees the worker. One that let RequestTimeout pass is still busy, and
-// got rid of.
+// got rid of. The error is the transport's.
 func (b *workerBody) Close() error {
 	var err error
 	b.once.Do(func() {
 		b.timer.Stop()
 		err = b.ReadCloser.Close()
-		if context.Cause(b.ctx) == os.ErrDeadlineExceeded {
+		if context.Cause(b.ctx) == errTookTooLong {
 			b.lease.hung()
 		} else {
 			b.lease.release()
@@ -117,7 +126,10 @@ func (p *Proxy) copyResponse(w http.ResponseWriter, r *http.Request, resp *http.
 	case err != nil:
 		p.fail(w, r, err)
 	default:
-		body.Close()
+		if err := body.Close(); err != nil {
+			rec := recordOf(r.Context())
+			p.logger().Warn("response longer than announced", "request", rec.requestID, "worker", rec.worker, "err", err)
+		}
 		writeHeader(w, resp)
 		held.writeTo(w) // a client that has left is no concern any more
 		held.release()
@@ -231,7 +243,7 @@ func writeHeader(w http.ResponseWriter, resp *http.Response) {
 // short for the client too, in a way that it notices. When the client leaves,
 // the rest is read all the same: the worker is busy for that long.
 func (p *Proxy) stream(w http.ResponseWriter, r *http.Request, resp *http.Response, body *workerBody, limit int) {
-	body.untimed()
+	body.limitPauses(p.requestTimeout())
 	ahead := newReadAhead(body, limit)
 	defer ahead.wait()
 	writeHeader(w, resp)

@@ -251,15 +251,43 @@ func TestBrokenResponses(t *testing.T) {
 	t.Run("a stream may take longer", func(t *testing.T) {
 		p := newRawProxy(t, func(w io.Writer) {
 			cut(w, "", 1)
-			time.Sleep(150 * time.Millisecond)
-			io.WriteString(w, "y")
+			for range 10 {
+				time.Sleep(50 * time.Millisecond)
+				io.WriteString(w, "y")
+			}
 		})
-		p.RequestTimeout = 50 * time.Millisecond
+		p.RequestTimeout = 400 * time.Millisecond
 		w := httptest.NewRecorder()
 		p.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
-		if w.Body.String() != "xy" {
+		if w.Body.String() != "xyyyyyyyyyy" {
 			t.Errorf("%q", w.Body)
 		}
+	})
+	t.Run("a stream that its client takes slowly", func(t *testing.T) {
+		p := newRawProxy(t, func(w io.Writer) { cut(w, "", 400) })
+		p.RequestTimeout, p.Buffer.Memory = 50*time.Millisecond, 100
+		w := &noteWriter{ResponseRecorder: httptest.NewRecorder()}
+		w.before = func() { time.Sleep(100 * time.Millisecond) }
+		p.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+		if w.Body.Len() != 400 || w.writes < 3 {
+			t.Errorf("%d bytes in %d writes", w.Body.Len(), w.writes)
+		}
+	})
+	t.Run("hangs in a stream", func(t *testing.T) {
+		hang := make(chan struct{})
+		p := newRawProxy(t, func(w io.Writer) { cut(w, "", 1); <-hang })
+		defer close(hang)
+		p.RequestTimeout = 50 * time.Millisecond
+		w := httptest.NewRecorder()
+		defer func() {
+			if v := recover(); v != http.ErrAbortHandler || w.Body.String() != "x" || busy(p.Pool) != 0 {
+				t.Errorf("panic %v, %q, %d busy", v, w.Body, busy(p.Pool))
+			}
+			if workers, _ := p.Pool.Status(); workers[0].State != Dead {
+				t.Errorf("the worker is %v", workers[0].State)
+			}
+		}()
+		p.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 	})
 	t.Run("client gone, stream goes on", func(t *testing.T) {
 		p := newRawProxy(t, func(w io.Writer) { cut(w, "", 1000000) })

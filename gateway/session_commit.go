@@ -44,7 +44,8 @@ func (s *Session) commit(ctx context.Context, header http.Header) error {
 		if isNew {
 			return nil
 		}
-		return s.store(ctx, &directive{action: actionDelete, id: s.id})
+		_, err := s.store(ctx, &directive{action: actionDelete, id: s.id})
+		return err
 	case isNew && (!s.changed || !s.HasInfo()):
 		return nil
 	case isNew, s.renewed:
@@ -54,18 +55,18 @@ func (s *Session) commit(ctx context.Context, header http.Header) error {
 		if err != nil {
 			return err
 		}
-		return s.store(ctx, &directive{action: actionSave, id: s.id, state: state})
+		_, err = s.store(ctx, &directive{action: actionSave, id: s.id, state: state})
+		return err
 	}
 	// Without the lock, an access time is no reason to write over what others
 	// have saved meanwhile.
-	return s.store(ctx, &directive{action: actionKeep, id: s.id})
+	_, err := s.store(ctx, &directive{action: actionKeep, id: s.id})
+	return err
 }
 
 // create stores the session under a new id, in the place of the old one if it
-// has one. Between the two steps there are two sessions, never none: a crash
-// logs nobody out.
+// has one.
 func (s *Session) create(ctx context.Context, header http.Header) error {
-	sessions, old := s.visit.sessions, s.id
 	id := store.NewID()
 	if err := s.view.Set(idAttribute, pickle.Str(id)); err != nil {
 		return err
@@ -74,31 +75,25 @@ func (s *Session) create(ctx context.Context, header http.Header) error {
 	if err != nil {
 		return err
 	}
-	if err := s.store(ctx, &directive{action: actionCreate, id: id, state: state}); err != nil {
+	d := &directive{action: actionCreate, id: id, state: state}
+	if s.id != "" {
+		d.action, d.old = actionRenew, s.id
+	}
+	found, err := s.store(ctx, d)
+	if err != nil || !found {
 		return err
 	}
-	if old != "" {
-		found, err := sessions.Store.Delete(ctx, old)
-		if err != nil || !found {
-			// Deleted meanwhile, it stays deleted, under any id.
-			_, errNew := sessions.Store.Delete(ctx, id)
-			if err != nil {
-				return err
-			}
-			sessions.Logger.Info("session was deleted meanwhile and stays deleted", "session", shortID(old))
-			return errNew
-		}
-	}
 	s.id = id
-	header.Add("Set-Cookie", sessions.Cookie.set(sessions.CookieName, id))
+	cookie := s.visit.sessions.Cookie
+	header.Add("Set-Cookie", cookie.set(s.visit.sessions.CookieName, id))
 	return nil
 }
 
-func (s *Session) store(ctx context.Context, d *directive) error {
-	if err := s.visit.sessions.store(ctx, d); err != nil {
-		return err
+func (s *Session) store(ctx context.Context, d *directive) (found bool, err error) {
+	found, err = s.visit.store(ctx, d)
+	if err == nil {
+		rec := recordOf(ctx)
+		rec.action, rec.session = d.action, shortID(d.id)
 	}
-	rec := recordOf(ctx)
-	rec.action, rec.session = d.action, shortID(d.id)
-	return nil
+	return found, err
 }

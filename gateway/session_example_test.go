@@ -1,13 +1,18 @@
 package gateway_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os/signal"
+	"syscall"
 
 	"alforja/gateway"
+	"alforja/pickle"
 	"alforja/store/memory"
 )
 
@@ -60,4 +65,24 @@ func ExampleSessionOf() {
 	// welcome
 	// quijote: 1
 	// quijote: 2
+}
+
+// A program that alforja serve starts for a [[pool]] of its configuration.
+func ExampleServeWorker() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	pages := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		session, err := gateway.SessionOf(r.Context())
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		fmt.Fprintf(w, "Good morning, %v.\n", session.User())
+	})
+	err := gateway.ServeWorker(ctx, pages, gateway.WorkerOptions{
+		Sessions: gateway.Sessions{Class: gateway.SessionClass{Import: pickle.Import{Module: "shop", Name: "ShopSession"}}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,7 +21,8 @@ import (
 	"alforja/store/view"
 )
 
-// goSite is Sessions around a handler in Go, on a store in memory.
+// goSite is Sessions around a handler in Go, on a store in memory. The handler
+// is in a worker where the test is one of TestSessionsInWorkers.
 type goSite struct {
 	sessions Sessions
 	log      *lockedBuffer
@@ -68,6 +70,16 @@ func (s *goSite) view(id string) *view.View {
 // serve has a handler answer a request with the cookie of a session, if any.
 func (s *goSite) serve(id string, handler http.HandlerFunc) *httptest.ResponseRecorder {
 	s.t.Helper()
+	if isInWorker(s.t) {
+		worker, stop := s.inWorker(handler)
+		defer stop()
+		return s.answer(id, worker)
+	}
+	return s.answer(id, handler)
+}
+
+// answer is serve by a handler that stays where it is.
+func (s *goSite) answer(id string, handler http.Handler) *httptest.ResponseRecorder {
 	r := httptest.NewRequest("GET", "/page", nil)
 	r.RemoteAddr = "198.51.100.4:5555"
 	if id != "" {
@@ -81,7 +93,9 @@ func (s *goSite) serve(id string, handler http.HandlerFunc) *httptest.ResponseRe
 // visit is serve for what needs the session alone.
 func (s *goSite) visit(id string, do func(*Session)) *httptest.ResponseRecorder {
 	s.t.Helper()
-	return s.serve(id, func(w http.ResponseWriter, r *http.Request) {
+	var visited atomic.Bool
+	w := s.serve(id, func(w http.ResponseWriter, r *http.Request) {
+		visited.Store(true)
 		session, err := SessionOf(r.Context())
 		if err != nil {
 			s.t.Error(err)
@@ -89,6 +103,10 @@ func (s *goSite) visit(id string, do func(*Session)) *httptest.ResponseRecorder 
 		}
 		do(session)
 	})
+	if !visited.Load() {
+		s.t.Errorf("status %d, and the handler was not reached", w.Code)
+	}
+	return w
 }
 
 // must fails the test where a call does.

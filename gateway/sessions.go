@@ -104,9 +104,6 @@ type Sessions struct {
 func (s *Sessions) Handler(next http.Handler) http.Handler {
 	cfg := s.withDefaults()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// net/http ends a request's context when the client closes its
-		// sending side: no reason to refuse it its session.
-		ctx := context.WithoutCancel(r.Context())
 		id, ok := cfg.resolveCookie(r)
 		if !ok {
 			fail(w, http.StatusBadRequest, "malformed Cookie header")
@@ -114,7 +111,10 @@ func (s *Sessions) Handler(next http.Handler) http.Handler {
 		}
 		v := &visit{sessions: cfg, id: id, nonce: newNonce(), remoteAddr: r.RemoteAddr}
 		if id != "" {
-			recordOf(ctx).session = shortID(id)
+			recordOf(r.Context()).session = shortID(id)
+			// net/http ends a request's context when the client closes its
+			// sending side: no reason to refuse it its session.
+			ctx := context.WithoutCancel(r.Context())
 			err := v.open(ctx, r)
 			if errors.Is(err, store.ErrTooLarge) {
 				// Unread, so unverified: no worker must meet it either.
@@ -128,9 +128,7 @@ func (s *Sessions) Handler(next http.Handler) http.Handler {
 			}
 			defer v.release()
 		}
-		committing := &committingWriter{ResponseWriter: w, ctx: r.Context(), visit: v}
-		next.ServeHTTP(committing, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
-		_ = committing.commit() // it has answered and logged what failed
+		v.answer(next, w, r)
 	})
 }
 
@@ -177,7 +175,9 @@ func (s *Sessions) resolveCookie(r *http.Request) (id string, ok bool) {
 	}
 	// One header, and joined here: what was checked is what the worker reads.
 	text := strings.Join(lines, "; ")
-	r.Header["Cookie"] = []string{text}
+	if len(lines) > 1 {
+		r.Header["Cookie"] = []string{text}
+	}
 	header := parseCookies(text)
 	if header.bomb() {
 		s.Logger.Warn("refused a Cookie header that would hang Quixote's parser", "client", r.RemoteAddr)
@@ -340,35 +340,57 @@ func (s *Sessions) checkNew(state []byte) error {
 	return nil
 }
 
-// store commits a directive.
-func (s *Sessions) store(ctx context.Context, d *directive) error {
+// store commits a directive. found is false when the session was deleted
+// meanwhile: logged out elsewhere while this request ran, it stays logged out.
+func (s *Sessions) store(ctx context.Context, d *directive) (found bool, err error) {
 	switch d.action {
 	case actionKeep:
-		_, err := s.Store.Touch(ctx, d.id)
-		return err
+		return s.Store.Touch(ctx, d.id)
 	case actionDelete:
-		_, err := s.Store.Delete(ctx, d.id)
-		return err
+		return s.Store.Delete(ctx, d.id)
 	}
 	if err := s.checkNew(d.state); err != nil {
-		return err
+		return false, err
 	}
-	if d.action == actionCreate {
-		return s.Store.Create(ctx, d.id, d.state)
+	own := d.id
+	switch d.action {
+	case actionCreate:
+		return true, s.Store.Create(ctx, d.id, d.state)
+	case actionRenew:
+		own = d.old
+		found, err = s.renew(ctx, d)
+	default:
+		found, err = s.Store.Update(ctx, d.id, d.state)
 	}
-	found, err := s.Store.Update(ctx, d.id, d.state)
 	if err == nil && !found {
-		// Logged out elsewhere while this request ran: it stays logged out.
-		s.Logger.Info("session was deleted meanwhile and stays deleted", "session", shortID(d.id))
+		s.Logger.Info("session was deleted meanwhile and stays deleted", "session", shortID(own))
 	}
-	return err
+	return found, err
+}
+
+// renew stores the session under its new id in the place of the old one.
+// Between the two steps there are two sessions, never none: a crash logs nobody
+// out.
+func (s *Sessions) renew(ctx context.Context, d *directive) (found bool, err error) {
+	if err := s.Store.Create(ctx, d.id, d.state); err != nil {
+		return false, err
+	}
+	found, err = s.Store.Delete(ctx, d.old)
+	if err == nil && found {
+		return true, nil
+	}
+	// Deleted meanwhile, it stays deleted, under any id.
+	_, errNew := s.Store.Delete(ctx, d.id)
+	return false, errors.Join(err, errNew)
 }
 
 // newNonce returns 22 characters that no client can know.
 func newNonce() string {
 	var b [16]byte
 	rand.Read(b[:])
-	return base64.RawURLEncoding.EncodeToString(b[:])
+	var nonce [22]byte
+	base64.RawURLEncoding.Encode(nonce[:], b[:])
+	return string(nonce[:])
 }
 
 // fail answers with a status and one line of text.

@@ -158,6 +158,19 @@ func (s *site) put(t *testing.T, id, text string) {
 	}
 }
 
+// TestCookieHeadersAreOne: HTTP/2 sends cookies in several headers. One that is
+// refused is taken out of all of them.
+func TestCookieHeadersAreOne(t *testing.T) {
+	var cookie string
+	s := newSite(t, func(w worker) { cookie = w.env["HTTP_COOKIE"] }, nil)
+	r := httptest.NewRequest("GET", "/page", nil)
+	r.Header["Cookie"] = []string{"a=1", `QX_session="../evil"; b=2`, "c=3"}
+	s.handler.ServeHTTP(httptest.NewRecorder(), r)
+	if cookie != "a=1; b=2; c=3" {
+		t.Errorf("the worker got %q", cookie)
+	}
+}
+
 func TestDirectivesAreCommitted(t *testing.T) {
 	tests := []struct {
 		name       string
@@ -172,6 +185,9 @@ func TestDirectivesAreCommitted(t *testing.T) {
 		{"delete", func(w worker) { w.say("delete", "own") }, "QX_session=own", "", "", "delete"},
 		{"create", func(w worker) { w.save("create", "other", "new") }, "", "before", "new", "create"},
 		{"create beside one's own", func(w worker) { w.save("create", "other", "new") }, "QX_session=own", "before", "new", "create"},
+		{"renew", func(w worker) { w.save("renew", "other", "new") }, "QX_session=own", "", "new", "renew"},
+		{"renew without a session", func(w worker) { w.save("renew", "other", "new") }, "", "before", "", ""},
+		{"renew of one that is not there", func(w worker) { w.save("renew", "other", "new") }, "QX_session=nobody", "before", "", "renew"},
 		{"save without a session", func(w worker) { w.save("save", "own", "after") }, "", "before", "", ""},
 		{"save of another", func(w worker) { w.save("save", "own", "after") }, "QX_session=other", "before", "", ""},
 		{"save of one that is not there", func(w worker) { w.save("save", "other", "after") }, "QX_session=other", "before", "", "save"},
@@ -282,6 +298,10 @@ func TestCommitFails(t *testing.T) {
 		says string
 	}{
 		{"id taken", func(w worker) { w.save("create", "taken", "x") }, "exists already"},
+		{"new id taken", func(w worker) { w.save("renew", "taken", "x") }, "exists already"},
+		{"renewed harmfully", func(w worker) {
+			w.say("renew", "other", base64.StdEncoding.EncodeToString([]byte("cos\nsystem\n(S'true'\ntR.")))
+		}, "os.system"},
 		{"too large", func(w worker) {
 			state := bytes.Repeat([]byte{'N', '0'}, store.MaxStateBytes/2)
 			w.say("save", "own", base64.StdEncoding.EncodeToString(append(state, 'N', '.')))

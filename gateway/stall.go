@@ -4,14 +4,21 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"alforja/gateway/scgi"
 )
 
 // BoundStalls returns a handler that serves by next and breaks the connection
 // off when the client sends nothing of a body for limit, or has not accepted
 // what one Write gave it by then. Reading the request's body then fails with
-// os.ErrDeadlineExceeded, writing the response with an error.
+// os.ErrDeadlineExceeded, writing the response with an error. To requests that
+// came by SCGI, scgi.Server does that itself.
 func BoundStalls(limit time.Duration, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if scgi.Env(r.Context()) != nil {
+			next.ServeHTTP(w, r)
+			return
+		}
 		s := &stallWriter{ResponseWriter: w, deadlines: http.NewResponseController(w), limit: limit}
 		// The connection may still have the deadline of the request before.
 		_ = s.deadlines.SetWriteDeadline(time.Time{})

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // SupervisorOptions say which worker processes run, and how.
@@ -322,11 +324,17 @@ func (s *Supervisor) startOnThread(cmd *exec.Cmd) error {
 	return <-started
 }
 
+// kernelTimerSlack is the kernel's default, in nanoseconds.
+const kernelTimerSlack = 50_000
+
 // spawner starts the children on one thread that lives as long as they do:
 // the kernel sends a child its parent-death signal when the thread that
 // started it ends, not when the process does (prctl(2), PR_SET_PDEATHSIG).
 func (s *Supervisor) spawner(done chan<- struct{}) {
 	runtime.LockOSThread()
+	// What this program has set for itself is not for its workers: their sleeps
+	// are to end when the kernel would end them.
+	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, kernelTimerSlack, 0, 0, 0)
 	for start := range s.spawn {
 		start()
 	}

@@ -27,9 +27,10 @@ type visit struct {
 	unlock   func() // nil when the request takes no lock
 	once     sync.Once
 
-	remoteAddr string   // the client's, as http.Request has it
-	session    *Session // nil until a Go handler asks for it
-	answered   bool     // committed, or left alone: the response has begun
+	remoteAddr string           // the client's, as http.Request has it
+	session    *Session         // nil until a Go handler asks for it
+	tell       func(*directive) // not nil in a worker: has the gateway carry a directive out
+	answered   bool             // committed, or left alone: the response has begun
 }
 
 type visitKey struct{}
@@ -74,6 +75,23 @@ func (s *Sessions) locks(r *http.Request) bool {
 	return true
 }
 
+// answer has next answer the request, and commits what it leaves to be
+// committed.
+func (v *visit) answer(next http.Handler, w http.ResponseWriter, r *http.Request) {
+	committing := &committingWriter{ResponseWriter: w, ctx: r.Context(), visit: v}
+	next.ServeHTTP(committing, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
+	_ = committing.commit() // it has answered and logged what failed
+}
+
+// store has a directive carried out, as Sessions.store does.
+func (v *visit) store(ctx context.Context, d *directive) (found bool, err error) {
+	if v.tell != nil {
+		v.tell(d)
+		return true, nil
+	}
+	return v.sessions.store(ctx, d)
+}
+
 // release lets the session's next request in. It may be called again.
 func (v *visit) release() {
 	v.once.Do(func() {
@@ -97,6 +115,9 @@ func (v *visit) variables(apiPath string) map[string]string {
 	var state string
 	if v.id != "" {
 		vars["ALFORJA_SESSION_ID"] = v.id
+		if v.unlock == nil {
+			vars["ALFORJA_UNLOCKED"] = "1"
+		}
 	}
 	if v.state != nil {
 		state = base64.StdEncoding.EncodeToString(v.state)
@@ -135,25 +156,27 @@ func (v *visit) commit(ctx context.Context, header http.Header) error {
 		v.sessions.noticeForeignCookie(header)
 		return nil
 	}
-	log := v.sessions.Logger.With("request", recordOf(ctx).requestID, "session", shortID(v.id))
 	if v.sessions.Mode == Shared {
-		log.Warn("dropped an " + DirectiveHeader + " header: in shared mode workers keep sessions themselves")
+		v.dropped(ctx, "in shared mode workers keep sessions themselves")
 		return nil
 	}
 	d, err := parseDirective(values, v.nonce, v.id)
 	if err != nil {
-		log.Warn("dropped an "+DirectiveHeader+" header", "err", err)
+		v.dropped(ctx, err.Error())
 		return nil
 	}
 	storing, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
-	if err := v.sessions.store(storing, d); err != nil {
+	if _, err := v.store(storing, d); err != nil {
 		return err
 	}
 	rec := recordOf(ctx)
-	rec.action = d.action
-	if d.action == actionCreate {
-		rec.session = shortID(d.id)
-	}
+	rec.action, rec.session = d.action, shortID(d.id)
 	return nil
+}
+
+// dropped says that a worker's directive is not followed.
+func (v *visit) dropped(ctx context.Context, reason string) {
+	v.sessions.Logger.Warn("dropped an "+DirectiveHeader+" header", "request", recordOf(ctx).requestID,
+		"session", shortID(v.id), "err", reason)
 }

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"alforja/gateway/scgi"
 )
 
 // WorkerPool says which workers answer the requests below a path.
@@ -27,6 +25,8 @@ type WorkerPool struct {
 	Supervised SupervisorOptions
 	// Backends are addresses of workers started elsewhere.
 	Backends []string
+	// Health is how Backends are looked at.
+	Health HealthCheck
 	// Concurrency is how many requests one worker or backend gets at a time.
 	// Default: 1.
 	Concurrency int
@@ -50,6 +50,8 @@ func (p *WorkerPool) check(sessions *Sessions) error {
 		"queue length":       int64(p.Queue.QueueLength),
 		"queue wait":         int64(p.Queue.QueueWait),
 		"request timeout":    int64(p.RequestTimeout),
+		"health interval":    int64(p.Health.Interval),
+		"health timeout":     int64(p.Health.Timeout),
 	} {
 		if value < 0 {
 			return &OptionsError{name + " is negative"}
@@ -59,6 +61,9 @@ func (p *WorkerPool) check(sessions *Sessions) error {
 		if path != "" && path[0] != '/' {
 			return &OptionsError{fmt.Sprintf("path %q does not begin with a slash", path)}
 		}
+	}
+	if err := p.Health.check(p.Supervised.ScriptName); err != nil {
+		return err
 	}
 	switch {
 	case len(p.Supervised.Command) > 0 && len(p.Backends) > 0:
@@ -87,12 +92,15 @@ func (p *WorkerPool) check(sessions *Sessions) error {
 type runningPool struct {
 	config     WorkerPool
 	pool       *Pool
-	supervisor *Supervisor // nil with Backends
+	supervisor *Supervisor // nil with backends
+	backends   *backends   // nil without
 	apiPath    string      // "" in shared mode
 }
 
 // openPool makes a pool's sockets.
 func (g *Gateway) openPool(ctx context.Context, config WorkerPool) (_ *runningPool, err error) {
+	config.Queue.Logger = g.opts.Logger.With("pool", config.label())
+	config.Health.setDefaults()
 	p := &runningPool{config: config, pool: NewPool(nil, config.Queue)}
 	keep := g.opts.Sessions.Mode != Shared // docs/protocol.md: no variables of ours
 	if keep {
@@ -104,18 +112,23 @@ func (g *Gateway) openPool(ctx context.Context, config WorkerPool) (_ *runningPo
 		p.supervisor, err = NewSupervisor(g.supervised(config), p.pool)
 		return p, err
 	}
-	for _, backend := range config.Backends {
-		network, address, err := ParseAddress(backend)
-		if err != nil {
-			return nil, err
-		}
-		p.pool.add(&Worker{
-			Name:        backend,
-			Transport:   &scgi.Transport{Network: network, Address: address, ScriptName: config.Supervised.ScriptName, Keep: keep},
-			Concurrency: config.Concurrency,
-		}, processReady)
+	p.backends = &backends{
+		pool: p.pool, config: config, keep: keep, byAddress: map[string]backend{},
+		variables: func() map[string]string {
+			return (&visit{sessions: &g.opts.Sessions, nonce: newNonce()}).variables(p.apiPath)
+		},
 	}
-	return p, nil
+	return p, p.backends.set(config.Backends)
+}
+
+// status is Pool.Status with what is known of the workers' processes, but for
+// WorkerStatus.Private.
+func (p *runningPool) status() (workers []WorkerStatus, waiting int) {
+	workers, waiting = p.pool.Status()
+	if p.supervisor != nil {
+		p.supervisor.addProcesses(workers)
+	}
+	return workers, waiting
 }
 
 // supervised returns the supervisor's options of a pool.
@@ -194,8 +207,9 @@ func (b byPrefix) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // Reload replaces the workers of all pools by fresh ones, of the command and
-// options that pools has for them, as Supervisor.Reload does. What else pools
-// says stays as it was; pools that are new, or gone, are an error.
+// options that pools has for them, as Supervisor.Reload does, and their backends
+// by those of pools. What else pools says stays as it was; pools that are new,
+// or gone, are an error.
 func (g *Gateway) Reload(ctx context.Context, pools []WorkerPool) error {
 	if len(pools) != len(g.pools) {
 		return errors.New("pools were added or removed: that takes a restart")
@@ -208,17 +222,21 @@ func (g *Gateway) Reload(ctx context.Context, pools []WorkerPool) error {
 		if pools[i].Name != was.Name || pools[i].Prefix != was.Prefix || (len(pools[i].Backends) > 0) != (len(was.Backends) > 0) {
 			return fmt.Errorf("pool %q is another one: that takes a restart", pools[i].Name)
 		}
+		if pools[i].Supervised.Process.User != was.Supervised.Process.User { // whose the API socket is
+			return errors.New("workers run as another user: that takes a restart")
+		}
 	}
 	defer notifyReloading(g.opts.Logger)()
-	defer notifyReloading(g.opts.Logger)()
 	for i, p := range g.pools {
-		if p.supervisor == nil {
-			continue
+		var err error
+		if p.backends != nil {
+			err = p.backends.set(pools[i].Backends)
+		} else {
+			err = p.supervisor.Reload(ctx, g.supervised(pools[i]))
 		}
-		if err := p.supervisor.Reload(ctx, g.supervised(pools[i])); err != nil {
+		if err != nil {
 			return fmt.Errorf("pool %s: %w", p.config.label(), err)
 		}
-		p.config = pools[i]
 	}
 	return nil
 }

@@ -190,17 +190,6 @@ def test_no_backend_at_all(run, tmp_path):
     assert answer.headers["Retry-After"]
 
 
-def test_a_worker_that_hangs(gateway):
-    """504 within the time, the worker replaced, the session as it was."""
-    g = gateway("--workers", "1", "--request-timeout", "500ms")
-    browser = Client(g.http)
-    assert browser.get("/counter").text == "1"
-    before = g.workers()
-    assert browser.get("/counter?ms=60000").status == 504
-    assert browser.get("/counter").text == "2"
-    assert g.workers() != before
-
-
 def test_all_workers_busy(gateway):
     g = gateway("--workers", "1", "--queue-length", "1", "--queue-wait", "10s")
     answers = harness.concurrently(4, lambda _: Client(g.http).get("/sleep?ms=1000"))

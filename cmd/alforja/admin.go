@@ -141,7 +141,10 @@ func printStatus(to io.Writer, body []byte) error {
 func workersCommand() *cobra.Command {
 	var asJSON bool
 	cmd := adminCommand("workers", "List the workers of a running gateway",
-		"workers lists the workers of a running gateway: what each is at, its process, and how\nmuch memory that occupies.",
+		`workers lists the workers of a running gateway: what each is at, the requests that
+it was given, its process, how many MiB of memory that occupies and how many of
+them are its own (a worker that --preload has forked shares the rest), and why
+one that is dead is.`,
 		"  alforja workers --admin unix:/run/alforja/admin.sock\n  alforja workers --admin unix:/run/alforja/admin.sock --json",
 		func(cmd *cobra.Command, c *adminClient) error {
 			body, err := c.do(cmd.Context(), http.MethodGet, "/status")
@@ -164,10 +167,12 @@ func workersCommand() *cobra.Command {
 				return nil
 			}
 			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', tabwriter.AlignRight)
-			fmt.Fprintln(table, "worker\tstate\tbusy\trequests\tpid\tMiB\t")
+			fmt.Fprintln(table, "worker\tstate\tbusy\trequests\tpid\tMiB\town\t  reason")
 			for _, p := range status.Pools {
 				for _, w := range p.Workers {
-					fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%.1f\t\n", w.Name, w.State, w.Busy, w.Requests, w.PID, float64(w.Resident)/(1<<20))
+					reason := strings.TrimSuffix("  "+w.Reason, "  ")
+					fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%.1f\t%.1f\t%s\n",
+						w.Name, w.State, w.Busy, w.Requests, w.PID, mebibytes(w.Resident), mebibytes(w.Private), reason)
 				}
 			}
 			return table.Flush()
@@ -176,12 +181,18 @@ func workersCommand() *cobra.Command {
 	return cmd
 }
 
+func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }
+
 func reloadCommand() *cobra.Command {
 	return adminCommand("reload", "Have a running gateway start fresh workers",
 		`reload has a running gateway read its configuration again and replace its workers:
 the new ones are up before the old ones finish what they are at. When the
 configuration is wrong, or the new workers do not start, everything stays as it
-was and the exit code is 1. SIGHUP does the same, but tells only the log.`,
+was and the exit code is 1. SIGHUP does the same, but tells only the log.
+
+Reloading changes the workers' command, number, surroundings and memory limits, and
+the backends; what else has changed in the configuration is named in the log, and
+takes a restart.`,
 		"  alforja reload --admin unix:/run/alforja/admin.sock",
 		func(cmd *cobra.Command, c *adminClient) error {
 			_, err := c.do(cmd.Context(), http.MethodPost, "/reload")

@@ -28,12 +28,9 @@ The flags are those of serve. The exit code is 2 when something is wrong.`,
 			if cmd.ArgsLenAtDash() < 0 && len(args) > 0 || cmd.ArgsLenAtDash() > 0 {
 				return usageError{fmt.Errorf("unexpected argument %q: the workers' command stands behind --", args[0])}
 			}
-			s, err := readSettings(cmd.Flags(), args)
+			err := checkAll(func(ignored ...tableKey) (*settings, error) { return readSettings(cmd.Flags(), args, ignored...) })
 			if err != nil {
 				return err
-			}
-			if err := s.check(); err != nil {
-				return usageError{err}
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), "good")
 			return nil
@@ -45,7 +42,14 @@ The flags are those of serve. The exit code is 2 when something is wrong.`,
 
 // check says what serve would refuse.
 func (s *settings) check() error {
-	opts, err := s.options(slog.New(slog.NewTextHandler(io.Discard, nil)))
+	logger, err := s.logger(io.Discard)
+	if err != nil {
+		return err
+	}
+	if err := s.checkAccessLog(); err != nil {
+		return err
+	}
+	opts, err := s.options(logger)
 	if err != nil {
 		return err
 	}

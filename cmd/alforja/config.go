@@ -18,13 +18,15 @@ type configFile struct {
 	command []string         // the words that stand behind "--"
 	pools   []map[string]any // the [[pool]] tables
 	lines   keyLines
+	values  map[tableKey]any // of all keys
 }
 
 // readConfig sets every flag that the file has a key for and that the command
 // line has not set. The keys are the flags' names with '_' for '-', beside
 // command and [[pool]]: so each flag has its key, and what is no flag is an
-// error. All errors of the file are told at once, by line.
-func readConfig(path string, flags *pflag.FlagSet) (file configFile, err error) {
+// error. All errors of the file are told at once, by line. Keys that are to be
+// ignored count as absent.
+func readConfig(path string, flags *pflag.FlagSet, ignored ...tableKey) (file configFile, err error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return file, usageError{fmt.Errorf("configuration file: %w", err)}
@@ -43,6 +45,17 @@ func readConfig(path string, flags *pflag.FlagSet) (file configFile, err error) 
 			return file, usageError{fmt.Errorf("%s: write [[pool]], with two brackets", file.lines.of(0, "pool"))}
 		}
 		delete(values, "pool")
+	}
+	file.values = map[tableKey]any{}
+	for pool, table := range append([]map[string]any{values}, file.pools...) {
+		for _, key := range ignored {
+			if key.pool == pool {
+				delete(table, key.key)
+			}
+		}
+		for key, value := range table {
+			file.values[tableKey{pool, key}] = value
+		}
 	}
 	file.command, err = applyKeys(file.lines, 0, values, flags)
 	return file, err
@@ -96,6 +109,9 @@ func (k keyLines) of(pool int, key string) string {
 	}
 	return k.path
 }
+
+// before reports whether a key stands before another.
+func (k keyLines) before(x, y tableKey) bool { return k.lines[x] < k.lines[y] }
 
 // applyKeys sets the flags that a table has keys for, and returns its command.
 func applyKeys(lines keyLines, pool int, values map[string]any, flags *pflag.FlagSet) (command []string, err error) {

@@ -121,17 +121,22 @@ func (s *frontSettings) addTo(opts *gateway.Options) error {
 	return nil
 }
 
+// checkAccessLog says what is wrong with the settings of the access log.
+func (s *frontSettings) checkAccessLog() error {
+	switch {
+	case s.accessLogFormat != "json" && s.accessLogFormat != "combined":
+		return oneOf("access-log-format", s.accessLogFormat, "json", "combined")
+	case s.accessLog == "" && s.accessLogFormat == "combined":
+		return usageError{fmt.Errorf("--access-log-format combined needs an --access-log of its own, - for standard output")}
+	}
+	return nil
+}
+
 // openAccessLog opens the access log until ctx ends; nil stands for the
 // gateway's own log.
 func (s *frontSettings) openAccessLog(ctx context.Context) (gateway.RequestLog, error) {
-	if s.accessLogFormat != "json" && s.accessLogFormat != "combined" {
-		return nil, oneOf("access-log-format", s.accessLogFormat, "json", "combined")
-	}
-	if s.accessLog == "" {
-		if s.accessLogFormat == "combined" {
-			return nil, usageError{fmt.Errorf("--access-log-format combined needs an --access-log of its own, - for standard output")}
-		}
-		return nil, nil
+	if err := s.checkAccessLog(); err != nil || s.accessLog == "" {
+		return nil, err
 	}
 	file := &logFile{path: s.accessLog}
 	if err := file.open(); err != nil {
@@ -141,7 +146,7 @@ func (s *frontSettings) openAccessLog(ctx context.Context) (gateway.RequestLog, 
 	if s.accessLogFormat == "combined" {
 		return gateway.LogCombined(file), nil
 	}
-	return gateway.LogRequests(slog.New(slog.NewJSONHandler(file, nil))), nil
+	return gateway.LogJSON(file), nil
 }
 
 // A logFile is a file that lines are appended to, and that is opened anew when

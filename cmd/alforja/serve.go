@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -23,6 +21,8 @@ import (
 // settings are what the flags and the configuration file say.
 type settings struct {
 	frontSettings
+	flags         *pflag.FlagSet // what all else was read from
+	file          configFile     // what of it is the file's
 	config        string
 	store         string
 	durability    string
@@ -84,6 +84,7 @@ behind -- are the key "command". The command line wins.`,
 			if err != nil {
 				return err
 			}
+			relaxTimers()
 			return serve(cmd.Context(), s, cmd.ErrOrStderr(), again, nil)
 		},
 	}
@@ -104,10 +105,11 @@ func (s *settings) addServeFlags(flags *pflag.FlagSet) {
 
 // readSettings puts the command line, its flags and the workers' command, and
 // the configuration file together. The command line wins; workers that it
-// names, by a command or by --backend, replace both kinds of the file's.
-func readSettings(commandLine *pflag.FlagSet, command []string) (*settings, error) {
-	s := &settings{pool: defaultPool()}
+// names, by a command or by --backend, replace both kinds of the file's. Keys of
+// the file that are to be ignored count as absent.
+func readSettings(commandLine *pflag.FlagSet, command []string, ignored ...tableKey) (*settings, error) {
 	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+	s := &settings{pool: defaultPool(), flags: flags}
 	s.addServeFlags(flags)
 	var err error
 	commandLine.Visit(func(f *pflag.Flag) {
@@ -127,10 +129,11 @@ func readSettings(commandLine *pflag.FlagSet, command []string) (*settings, erro
 		return s, nil
 	}
 	named, backends := len(command) > 0 || flags.Changed("backend"), s.pool.backends
-	file, err := readConfig(s.config, flags)
+	file, err := readConfig(s.config, flags, ignored...)
 	if err != nil {
 		return nil, err
 	}
+	s.file = file
 	if named {
 		s.pool.backends = backends
 	} else {
@@ -185,9 +188,12 @@ func serve(ctx context.Context, s *settings, logTo io.Writer, again func() (*set
 	if opts.AccessLog, err = s.openAccessLog(ctx); err != nil {
 		return err
 	}
+	if opts.AccessLog == nil && s.logFormat == "json" {
+		opts.AccessLog = gateway.LogJSON(logTo)
+	}
 	var g *gateway.Gateway
 	if again != nil {
-		opts.Admin.Reload = func(ctx context.Context) error { return reload(ctx, g, again, logger) }
+		opts.Admin.Reload = func(ctx context.Context) error { return s.reload(ctx, g, again, logger) }
 	}
 	g, err = gateway.New(ctx, opts)
 	var wrong *gateway.OptionsError
@@ -246,7 +252,7 @@ func (s *settings) options(logger *slog.Logger) (opts gateway.Options, err error
 	}
 	var key []byte
 	if s.keyFile != "" {
-		if key, err = readKey(s.keyFile); err != nil {
+		if key, err = gateway.ReadKey(s.keyFile); err != nil {
 			return opts, usageError{fmt.Errorf("--key-file: %w", err)}
 		}
 	}
@@ -303,25 +309,4 @@ var cookieName = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 
 func oneOf(flag, value string, among ...string) error {
 	return usageError{fmt.Errorf("--%s %q: want one of %q", flag, value, among)}
-}
-
-// readKey reads the file that holds the signing key. White space around the
-// key does not count, so that an editor's last newline makes no difference.
-func readKey(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%s may be read by others: chmod 600 %s", path, path)
-	}
-	key, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	key = bytes.TrimSpace(key)
-	if len(key) < 16 {
-		return nil, errors.New("the key has fewer than 16 bytes; make one with: openssl rand -hex 32")
-	}
-	return key, nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"alforja/pickle"
+	"alforja/store"
 	"alforja/store/catalog"
 	"alforja/store/dated"
 )
@@ -30,7 +30,12 @@ Session ids are printed whole: whoever has one has the session.
 
 Commands that change sessions take each session's lock as a gateway does, say
 what they will do, and ask; --yes answers. Where nobody can be asked and there
-is no --yes, they end with exit code 2.`,
+is no --yes, they end with exit code 2.
+
+--config FILE has them find the store, and make files in it, as the gateway
+does. As root, give it, or the same --store flags as to serve: what a command
+makes then belongs to the owner of the session directory, and to the group of
+--store-mode.`,
 		Example: `  alforja sessions list --store directory:/var/lib/app/sessions
   alforja sessions show --store directory:/var/lib/app/sessions 4x1QZ...
   alforja sessions delete --store directory:/var/lib/app/sessions --user alonso
@@ -46,7 +51,7 @@ is no --yes, they end with exit code 2.`,
 	}
 	cmd.AddCommand(
 		listSessionsCommand(), showSessionCommand(), deleteSessionsCommand(), expireSessionsCommand(),
-		verifySessionsCommand(), globalsCommand(), copySessionsCommand(),
+		verifySessionsCommand(), globalsCommand(), copySessionsCommand(), convertSessionsCommand(),
 		exportSessionsCommand(), importSessionsCommand(), editClassCommand(),
 	)
 	return cmd
@@ -67,29 +72,54 @@ func boundMemory() {
 // and how to talk to whoever works on them.
 type operator struct {
 	settings
+	given  []*pflag.Flag // that say what the settings are, and win over the configuration file
 	asJSON bool
 	yes    bool
 
 	judge *pickle.Policy // by --policy and --allow; nil refuses nothing
 }
 
+// addSettings adds flags that have a key in the configuration file.
+func (o *operator) addSettings(flags *pflag.FlagSet, add func(*pflag.FlagSet)) {
+	set := pflag.NewFlagSet("", pflag.ContinueOnError)
+	add(set)
+	flags.AddFlagSet(set)
+	set.VisitAll(func(f *pflag.Flag) { o.given = append(o.given, f) })
+}
+
 func (o *operator) addStoreFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.store, "store", "", "session store, directory:`PATH`")
-	flags.StringVar(&o.stateDir, "state-dir", "", "`directory` for the directory store's locks (default: PATH.alforja)")
+	o.addSettings(flags, func(flags *pflag.FlagSet) {
+		flags.StringVar(&o.store, "store", "", "session store, directory:`PATH`")
+		flags.StringVar(&o.stateDir, "state-dir", "", "`directory` for the directory store's locks (default: PATH.alforja)")
+		o.addFileFlags(flags)
+	})
 	flags.StringVar(&o.config, "config", "", "take what is not given here from this configuration `file` of alforja serve")
 }
 
+// addFileFlags adds what serve is told about the store's files too. A command
+// that makes some makes them as the gateway does.
+func (o *operator) addFileFlags(flags *pflag.FlagSet) {
+	o.directory.addFlags(flags)
+	flags.StringVar(&o.durability, "durability", "process", "what a stored session survives: process (a killed process) or power (a power cut)")
+}
+
 func (o *operator) addPolicyFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.policy, "policy", "enforce", "whether sessions whose pickle imports something harmful count as bad: enforce, or report (they do not)")
+	o.addSettings(flags, func(flags *pflag.FlagSet) {
+		flags.StringVar(&o.policy, "policy", "enforce", "whether sessions whose pickle imports something harmful count as bad: enforce, strict (so does what is not allowed by name), or report (they do not)")
+	})
 	o.addAllowFlag(flags)
 }
 
 func (o *operator) addAllowFlag(flags *pflag.FlagSet) {
-	flags.StringArrayVar(&o.allow, "allow", nil, "a class or function that sessions may hold although policy refuses it, `package.module.Name`; may be repeated")
+	o.addSettings(flags, func(flags *pflag.FlagSet) {
+		flags.StringArrayVar(&o.allow, "allow", nil, "a class or function that sessions may hold although policy refuses it, `package.module.Name`; may be repeated")
+	})
 }
 
 func (o *operator) addLockFlag(flags *pflag.FlagSet) {
-	flags.DurationVar(&o.lockWait, "lock-wait", 30*time.Second, "how long to wait for a request of the session to end")
+	o.addSettings(flags, func(flags *pflag.FlagSet) {
+		flags.DurationVar(&o.lockWait, "lock-wait", 30*time.Second, "how long to wait for a request of the session to end")
+	})
 }
 
 func (o *operator) addYesFlag(flags *pflag.FlagSet) {
@@ -98,29 +128,30 @@ func (o *operator) addYesFlag(flags *pflag.FlagSet) {
 
 // prepare puts the command line and the configuration file together, and
 // compiles the policy.
-func (o *operator) prepare(cmd *cobra.Command) error {
-	if o.config != "" {
-		if err := o.addConfig(cmd); err != nil {
-			return err
-		}
+func (o *operator) prepare() error {
+	if err := o.addConfig(); err != nil {
+		return err
 	}
-	policy, err := pickle.NewPolicy(pickle.PolicyOptions{Allow: o.allow})
+	policy, err := pickle.NewPolicy(pickle.PolicyOptions{Allow: o.allow, Strict: o.policy == "strict"})
 	if err != nil {
 		return usageError{fmt.Errorf("--allow: %w", err)}
 	}
 	switch o.policy {
-	case "enforce":
+	case "enforce", "strict":
 		o.judge = policy
 	case "report", "": // "": the command takes no policy
 	default:
-		return oneOf("policy", o.policy, "enforce", "report")
+		return oneOf("policy", o.policy, "enforce", "strict", "report")
 	}
 	return nil
 }
 
-// addConfig takes all settings from the configuration file, but for what the
-// command line gives.
-func (o *operator) addConfig(cmd *cobra.Command) error {
+// addConfig takes all settings from the configuration file, if there is one,
+// but for what the command line gives.
+func (o *operator) addConfig() error {
+	if o.config == "" {
+		return nil
+	}
 	line := pflag.NewFlagSet("", pflag.ContinueOnError)
 	line.String("config", "", "")
 	if err := line.Set("config", o.config); err != nil {
@@ -130,60 +161,68 @@ func (o *operator) addConfig(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	given := o.settings
+	var restore []func() error
+	for _, flag := range o.given {
+		if flag.Changed {
+			restore = append(restore, setterOf(flag.Value))
+		}
+	}
 	o.settings = *file
-	for name, take := range map[string]func(){
-		"store":      func() { o.store = given.store },
-		"state-dir":  func() { o.stateDir = given.stateDir },
-		"durability": func() { o.durability = given.durability },
-		"policy":     func() { o.policy = given.policy },
-		"allow":      func() { o.allow = given.allow },
-		"lock-wait":  func() { o.lockWait = given.lockWait },
-	} {
-		if flag := cmd.Flags().Lookup(name); flag != nil && flag.Changed {
-			take()
+	for _, set := range restore {
+		if err := set(); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+// setterOf returns what gives a flag the value again that it has now.
+func setterOf(value pflag.Value) func() error {
+	if list, ok := value.(pflag.SliceValue); ok {
+		words := list.GetSlice()
+		return func() error { return list.Replace(words) }
+	}
+	text := value.String()
+	return func() error { return value.Set(text) }
+}
+
 // open opens the store that --store names, which must exist.
 func (o *operator) open(cmd *cobra.Command) (dated.Store, error) {
-	if err := o.prepare(cmd); err != nil {
+	if err := o.prepare(); err != nil {
 		return nil, err
 	}
 	return o.openAt(cmd, o.store, false)
 }
 
-// openAt opens a store by its name. Only what is going to be written may be
-// made: a mistyped name must not become a new store.
 func (o *operator) openAt(cmd *cobra.Command, spec string, create bool) (dated.Store, error) {
-	kind, where, _ := strings.Cut(spec, ":")
-	switch {
-	case kind == "memory":
-		return nil, usageError{errors.New("store memory: ends with its process: there is nothing in it for another")}
-	case kind == "directory" && where != "" && !create:
-		if _, err := os.Stat(where); errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("store %s: there is no such directory", printable(spec))
-		}
-	}
-	s := o.settings
-	s.store, s.logFormat = spec, "text"
-	if s.durability == "" {
-		s.durability = "process"
-	}
-	logger, err := s.logger(cmd.ErrOrStderr())
-	if err != nil {
-		return nil, err
-	}
-	opened, err := s.openStore(logger)
+	opened, err := o.openPlain(cmd, spec, create)
 	if err != nil {
 		return nil, err
 	}
 	if store, ok := opened.(dated.Store); ok {
 		return store, nil
 	}
+	_, where, _ := strings.Cut(spec, ":")
 	return dated.Directory(opened, where), nil
+}
+
+// openPlain opens a store by its name. Only what is going to be written may be
+// made: a mistyped name must not become a new store.
+func (o *operator) openPlain(cmd *cobra.Command, spec string, create bool) (store.Store, error) {
+	kind, where, _ := strings.Cut(spec, ":")
+	switch {
+	case kind == "memory":
+		return nil, usageError{errors.New("store memory: ends with its process: there is nothing in it for another")}
+	case kind == "directory" && where != "" && !create && isMissing(spec):
+		return nil, fmt.Errorf("store %s: there is no such directory", printable(spec))
+	}
+	s := o.settings
+	s.store, s.logFormat = spec, "text"
+	logger, err := s.logger(cmd.ErrOrStderr())
+	if err != nil {
+		return nil, err
+	}
+	return s.openStore(logger)
 }
 
 // check judges a state by policy.

@@ -2,9 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -15,7 +20,6 @@ import (
 )
 
 func copySessionsCommand() *cobra.Command {
-	var o operator
 	var c copying
 	cmd := &cobra.Command{
 		Use:   "copy FROM TO",
@@ -36,6 +40,10 @@ running site:
      what users have logged out of since the passes before.
   4. Start the gateway with --store TO. To go back, do the same the other way.
 
+The files of TO are made as the flags and --to-config say, the configuration of
+its gateway to be. As root, a TO that is missing is made for the owner of FROM
+unless they name another. --from-config says how the gateway keeps FROM.
+
 --delete deletes from TO every session that FROM does not have, whoever made it
 there: not after the gateway has served from TO.
 
@@ -44,7 +52,7 @@ write FROM without the gateway (session3 by itself, concurrency
 last-write-wins, --skip paths) take no such lock: what they write during a pass
 comes with the next one.`,
 		Example: `  alforja sessions copy directory:/var/lib/app/sessions directory:/srv/sessions
-  alforja sessions copy --repeat directory:/var/lib/app/sessions directory:/srv/sessions
+  alforja sessions copy --repeat --to-config /etc/alforja-new.toml directory:/var/lib/app/sessions directory:/srv/sessions
   alforja sessions copy --delete --yes directory:/var/lib/app/sessions directory:/srv/sessions`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -55,28 +63,30 @@ comes with the next one.`,
 				return usageError{fmt.Errorf("%s and %s are the same store", args[0], args[1])}
 			}
 			if c.opts.Delete {
-				if err := o.mayAsk(cmd); err != nil {
+				if err := c.to.mayAsk(cmd); err != nil {
 					return err
 				}
 			}
-			c.operator, c.cmd = &o, cmd
+			c.cmd = cmd
 			return c.run(args[0], args[1])
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&c.fromState, "from-state-dir", "", "`directory` for the locks of FROM (default: PATH.alforja)")
-	flags.StringVar(&c.toState, "to-state-dir", "", "`directory` for the locks of TO (default: PATH.alforja)")
-	addDurabilityFlag(flags, &o)
-	o.addLockFlag(flags)
-	o.addYesFlag(flags)
+	c.from.addSettings(flags, func(flags *pflag.FlagSet) {
+		flags.StringVar(&c.from.stateDir, "from-state-dir", "", "`directory` for the locks of FROM (default: PATH.alforja)")
+	})
+	flags.StringVar(&c.from.config, "from-config", "", "take what is not given here of FROM from this configuration `file` of its gateway")
+	c.to.addSettings(flags, func(flags *pflag.FlagSet) {
+		flags.StringVar(&c.to.stateDir, "to-state-dir", "", "`directory` for the locks of TO (default: PATH.alforja)")
+		c.to.addFileFlags(flags)
+	})
+	flags.StringVar(&c.to.config, "to-config", "", "take what is not given here of TO from this configuration `file` of its gateway")
+	c.to.addLockFlag(flags)
+	c.to.addYesFlag(flags)
 	flags.BoolVar(&c.opts.Delete, "delete", false, "delete from TO what FROM does not have")
 	flags.BoolVar(&c.repeat, "repeat", false, "make passes until one changes no state in TO")
-	flags.BoolVar(&o.asJSON, "json", false, "print the counts of each pass as one object")
+	flags.BoolVar(&c.to.asJSON, "json", false, "print the counts of each pass as one object")
 	return cmd
-}
-
-func addDurabilityFlag(flags *pflag.FlagSet, o *operator) {
-	flags.StringVar(&o.durability, "durability", "process", "what a stored session survives: process (a killed process) or power (a power cut)")
 }
 
 // sameStore reports whether two names of stores mean the same directory.
@@ -94,29 +104,51 @@ func sameStore(a, b string) bool {
 	return resolve(a) == resolve(b)
 }
 
-// copying is copy's work.
+// isMissing reports whether a store is a directory that is not there.
+func isMissing(spec string) bool {
+	_, where, _ := strings.Cut(spec, ":")
+	_, err := os.Stat(where)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// ownerOf returns the number of the user that a store's directory belongs to.
+func ownerOf(spec string) string {
+	_, where, _ := strings.Cut(spec, ":")
+	info, err := os.Stat(where)
+	if err != nil {
+		return ""
+	}
+	return strconv.FormatUint(uint64(info.Sys().(*syscall.Stat_t).Uid), 10)
+}
+
+// copying is copy's work. What both stores have in common is in to.
 type copying struct {
-	*operator
-	cmd                *cobra.Command
-	fromState, toState string
-	opts               transfer.Options
-	repeat             bool
+	from, to operator
+	cmd      *cobra.Command
+	opts     transfer.Options
+	repeat   bool
 }
 
 func (c *copying) run(fromSpec, toSpec string) error {
-	c.stateDir = c.fromState
-	from, err := c.openAt(c.cmd, fromSpec, false)
+	for _, o := range []*operator{&c.from, &c.to} {
+		if err := o.prepare(); err != nil {
+			return err
+		}
+	}
+	from, err := c.from.openAt(c.cmd, fromSpec, false)
 	if err != nil {
 		return err
 	}
 	defer from.Close()
 	if c.opts.Delete {
-		if err := c.confirm(c.cmd, fmt.Sprintf("Delete from %s every session that %s does not have.", toSpec, fromSpec)); err != nil {
+		if err := c.to.confirm(c.cmd, fmt.Sprintf("Delete from %s every session that %s does not have.", toSpec, fromSpec)); err != nil {
 			return err
 		}
 	}
-	c.stateDir = c.toState
-	to, err := c.openAt(c.cmd, toSpec, true)
+	if c.to.directory.owner == "" && os.Geteuid() == 0 && isMissing(toSpec) {
+		c.to.directory.owner = ownerOf(fromSpec)
+	}
+	to, err := c.to.openAt(c.cmd, toSpec, true)
 	if err != nil {
 		return err
 	}
@@ -148,7 +180,7 @@ func (c *copying) pass(from, to dated.Store) (transfer.Counts, error) {
 	p := newProgress(c.cmd, total)
 	defer p.clear()
 	opts := c.opts
-	opts.LockWait = c.lockWait
+	opts.LockWait = c.to.lockWait
 	opts.Progress = p.step
 	opts.Report = func(id string, err error) { complain(c.cmd, p, "session "+shortened(id), err) }
 	return transfer.Copy(c.cmd.Context(), from, to, opts)
@@ -166,7 +198,7 @@ func countSessions(ctx context.Context, s store.Store) (n int, err error) {
 
 func (c *copying) print(counts *transfer.Counts) {
 	out := c.cmd.OutOrStdout()
-	if c.asJSON {
+	if c.to.asJSON {
 		printJSON(out, counts)
 		return
 	}

@@ -83,7 +83,6 @@ under the name that they know.`,
 	}
 	flags := cmd.Flags()
 	o.addStoreFlags(flags)
-	addDurabilityFlag(flags, &o)
 	o.addPolicyFlags(flags)
 	o.addLockFlag(flags)
 	o.addYesFlag(flags)

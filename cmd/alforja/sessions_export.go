@@ -97,7 +97,7 @@ gateway would not give to a worker, count as wrong.`,
 			if err != nil {
 				return err
 			}
-			if err := o.prepare(cmd); err != nil {
+			if err := o.prepare(); err != nil {
 				return err
 			}
 			if opts.Overwrite {
@@ -113,6 +113,9 @@ gateway would not give to a worker, count as wrong.`,
 				return err
 			}
 			defer in.Close()
+			if o.directory.owner == "" && os.Geteuid() == 0 && isMissing(o.store) {
+				fmt.Fprintf(cmd.ErrOrStderr(), "%s is made, and for root alone: --store-owner names another user's gateway\n", printable(o.store))
+			}
 			s, err := o.openAt(cmd, o.store, true)
 			if err != nil {
 				return err
@@ -144,7 +147,6 @@ gateway would not give to a worker, count as wrong.`,
 	}
 	flags := cmd.Flags()
 	o.addStoreFlags(flags)
-	addDurabilityFlag(flags, &o)
 	o.addPolicyFlags(flags)
 	o.addLockFlag(flags)
 	o.addYesFlag(flags)

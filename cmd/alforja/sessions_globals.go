@@ -22,7 +22,8 @@ func globalsCommand() *cobra.Command {
 		Short: "Count the classes and functions that sessions hold",
 		Long: `globals prints every class and function that sessions would import: how many
 sessions hold it, in which roles (class: instances are made; called; loaded:
-held as a value), and whether a gateway with this --allow refuses it.
+held as a value), and whether a gateway with this --allow refuses it, or with
+the policy of --config.
 
 It ends with the allow-list to paste into the configuration. What the policy
 refuses stands there in comments, with the reason: anyone who can write a
@@ -36,7 +37,7 @@ session can put a name there. Look at each before you take the # away.`,
 				return err
 			}
 			defer s.Close()
-			var g globals
+			g := globals{byName: o.policy == "strict"}
 			for strict, policy := range map[bool]**pickle.Policy{false: &g.policy, true: &g.strict} {
 				if *policy, err = pickle.NewPolicy(pickle.PolicyOptions{Allow: o.allow, Strict: strict}); err != nil {
 					return usageError{fmt.Errorf("--allow: %w", err)}
@@ -61,7 +62,22 @@ session can put a name there. Look at each before you take the # away.`,
 // globals counts what sessions hold.
 type globals struct {
 	policy, strict *pickle.Policy
+	byName         bool // the gateway's policy is strict
 	tally          catalog.Tally
+}
+
+// refusal returns what the gateway has against a name, or nil.
+func (g *globals) refusal(use *catalog.Use) *pickle.RefusedError {
+	if use.Refused != nil || !g.byName {
+		return use.Refused
+	}
+	return g.unnamed(use)
+}
+
+// unnamed returns what a strict policy has against a name that another allows.
+func (g *globals) unnamed(use *catalog.Use) *pickle.RefusedError {
+	refused, _ := g.strict.Check(pickle.Report{Globals: []pickle.Global{use.Example}}).(*pickle.RefusedError)
+	return refused
 }
 
 func (g *globals) count(cmd *cobra.Command, s store.Store) error {
@@ -92,13 +108,14 @@ func (g *globals) count(cmd *cobra.Command, s store.Store) error {
 
 func (g *globals) printJSON(out *bufio.Writer) error {
 	for _, use := range g.tally.Uses() {
+		refused := g.refusal(use)
 		line := struct {
 			*catalog.Use
 			Allowed bool   `json:"allowed"`
 			Reason  string `json:"reason,omitempty"`
-		}{use, use.Refused == nil, ""}
-		if use.Refused != nil {
-			line.Reason = use.Refused.Reason
+		}{use, refused == nil, ""}
+		if refused != nil {
+			line.Reason = refused.Reason
 		}
 		if err := printJSON(out, line); err != nil {
 			return err
@@ -116,7 +133,7 @@ func (g *globals) print(out *bufio.Writer) {
 	}
 	for _, use := range uses {
 		verdict := ""
-		if use.Refused != nil {
+		if g.refusal(use) != nil {
 			verdict = "  REFUSED"
 		}
 		fmt.Fprintf(out, "# %9d  %s  (%s)%s\n", use.Sessions, printable(use.Name), roles(use), verdict)
@@ -126,7 +143,7 @@ func (g *globals) print(out *bufio.Writer) {
 		switch {
 		case use.Refused != nil && use.Refused.Allow != "":
 			fmt.Fprintf(out, "  # %s,  # refused: %s\n", tomlString(use.Name), printable(use.Refused.Reason))
-		case use.Refused == nil && g.strict.Check(pickle.Report{Globals: []pickle.Global{use.Example}}) != nil:
+		case use.Refused == nil && g.unnamed(use) != nil:
 			fmt.Fprintf(out, "  %s,\n", tomlString(use.Name))
 		}
 	}

@@ -86,7 +86,12 @@ func (p *progress) step() {
 	if p == nil {
 		return
 	}
-	p.done++
+	p.at(p.done + 1)
+}
+
+// at says how many sessions are done with.
+func (p *progress) at(done int) {
+	p.done = max(done, 0)
 	now := time.Now()
 	if now.Sub(p.last) < 200*time.Millisecond {
 		return

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/BurntSushi/toml"
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
 
 	"alforja/store/transfer"
 )
@@ -112,5 +114,65 @@ func TestDiff(t *testing.T) {
 	want := "--- id\n+++ id\n@@ -3 +3 @@\n-    \"$import\": \"shop.A\"\n+    \"$import\": \"store.B\"\n"
 	if err != nil || string(got) != want {
 		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+}
+
+// What --help shows as an example must at least be a command line.
+func TestExamplesAreCommandLines(t *testing.T) {
+	for _, cmd := range append(sessionsCommand().Commands(), sessionsCommand()) {
+		found := 0
+		for line := range strings.Lines(cmd.Example) {
+			for part := range strings.SplitSeq(line, " | ") {
+				part, _, _ = strings.Cut(part, " > ")
+				words := strings.Fields(strings.ReplaceAll(part, "'", ""))
+				if len(words) == 0 || words[0] != "alforja" {
+					continue
+				}
+				found++
+				got, rest, err := rootCommand().Find(words[1:])
+				if err == nil {
+					err = got.ParseFlags(rest)
+				}
+				if err != nil || cmd.Name() != "sessions" && got.Name() != cmd.Name() {
+					t.Errorf("%s: %s: %v (%s)", cmd.Name(), part, err, got.Name())
+				}
+			}
+		}
+		if found == 0 {
+			t.Errorf("%s has no example", cmd.Name())
+		}
+	}
+}
+
+func TestCommandLineWinsOverConfiguration(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "alforja.toml")
+	text := `store = "directory:/a"
+store_mode = "0660"
+store_group = "web"
+store_fan_out = true
+durability = "power"
+policy = "strict"
+allow = ["shop.*"]
+lock_wait = "5s"
+`
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var o operator
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	o.addStoreFlags(flags)
+	o.addPolicyFlags(flags)
+	o.addLockFlag(flags)
+	line := []string{"--config", config, "--store-mode", "0640", "--allow", "cart.Cart", "--allow", "app.User", "--lock-wait", "1s"}
+	if err := flags.Parse(line); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	got := []any{o.store, o.directory.mode, o.directory.group, o.directory.fanOut, o.durability, o.policy, o.allow, o.lockWait}
+	want := []any{"directory:/a", "0640", "web", true, "power", "strict", []string{"cart.Cart", "app.User"}, time.Second}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -83,7 +83,8 @@ type verification struct {
 
 // verified is what was found out about one session.
 type verified struct {
-	entry    catalog.Entry
+	id       string
+	err      error  // why it fails
 	state    []byte // for the second opinion
 	found    bool
 	setAside bool
@@ -102,7 +103,7 @@ func (v *verification) run() error {
 		if r.setAside {
 			v.counts.SetAside++
 		}
-		if r.entry.Err != nil {
+		if r.err != nil {
 			v.counts.Failed++
 			p.clear()
 			return v.print(&r, nil)
@@ -127,13 +128,16 @@ func (v *verification) run() error {
 func (v *verification) verify(ctx context.Context, info store.Info) verified {
 	state, found, err := v.store.Load(ctx, info.ID)
 	if err != nil {
-		return verified{entry: catalog.Unreadable(info, err), found: ctx.Err() == nil}
+		return verified{id: info.ID, err: catalog.Unreadable(info, err).Err, found: ctx.Err() == nil}
 	}
-	r := verified{entry: catalog.Describe(info, state, v.judge), state: state, found: found}
-	if found && r.entry.Err != nil && v.quarantine {
+	if !found {
+		return verified{}
+	}
+	r := verified{id: info.ID, err: check(state, v.judge), state: state, found: true}
+	if r.err != nil && v.quarantine {
 		r.setAside, err = v.setAside(ctx, info.ID)
 		if err != nil {
-			r.entry.Err = fmt.Errorf("%w; not set aside: %w", r.entry.Err, err)
+			r.err = fmt.Errorf("%w; not set aside: %w", r.err, err)
 		}
 	}
 	return r
@@ -161,18 +165,18 @@ func (v *verification) print(r *verified, said *opinion) error {
 			Error         string   `json:"error,omitempty"`
 			SetAside      bool     `json:"set_aside"`
 			SecondOpinion *opinion `json:"second_opinion,omitempty"`
-		}{r.entry.ID, errorText(r.entry.Err), r.setAside, said})
+		}{r.id, errorText(r.err), r.setAside, said})
 	}
 	text := "second opinion: "
 	if said != nil {
 		text += said.String()
 	} else {
-		text = r.entry.Err.Error()
+		text = r.err.Error()
 	}
 	if r.setAside {
 		text += " (set aside)"
 	}
-	_, err := fmt.Fprintf(out, "%s: %s\n", r.entry.ID, printable(text))
+	_, err := fmt.Fprintf(out, "%s: %s\n", r.id, printable(text))
 	return err
 }
 

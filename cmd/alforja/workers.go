@@ -17,9 +17,11 @@ import (
 // poolSettings are what flags, the configuration file, and each [[pool]] in
 // it, say of workers.
 type poolSettings struct {
-	name, prefix   string // of a [[pool]]
+	flags          *pflag.FlagSet // what all else was read from, of a [[pool]]
+	name, prefix   string         // of a [[pool]]
 	command        []string
 	backends       []string
+	health         gateway.HealthCheck
 	workers        int
 	minWorkers     int
 	spareWorkers   int
@@ -45,6 +47,7 @@ func defaultPool() poolSettings {
 	return poolSettings{
 		prefix: "/", workers: 4, spareWorkers: 1, idle: time.Minute, concurrency: 1, startTimeout: time.Minute,
 		queueLength: 1000, queueWait: 30 * time.Second, requestTimeout: 5 * time.Minute,
+		health: gateway.HealthCheck{Interval: 5 * time.Second, Timeout: 2 * time.Second},
 	}
 }
 
@@ -68,12 +71,15 @@ func (p *poolSettings) addFlags(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&p.limits, "worker-limit", p.limits, "resource limit of workers, `NAME=number` as ulimit has it, such as nofile=1024; may be repeated")
 	flags.DurationVar(&p.queueWait, "queue-wait", p.queueWait, "how long a request waits for a worker")
 	flags.IntVar(&p.queueLength, "queue-length", p.queueLength, "how many requests may wait for a worker")
-	flags.DurationVar(&p.requestTimeout, "request-timeout", p.requestTimeout, "how long a worker may take to complete its answer, or to begin a stream")
+	flags.DurationVar(&p.requestTimeout, "request-timeout", p.requestTimeout, "how long a worker may take to complete its answer, or to begin a stream, and then for each part of it")
 }
 
 // addServeFlags adds those that make no sense for the demonstration.
 func (p *poolSettings) addServeFlags(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&p.backends, "backend", p.backends, "`address` of a worker started elsewhere; may be repeated")
+	flags.StringVar(&p.health.Path, "health-path", p.health.Path, "`path` that a --backend must answer a GET of with a status below 400 (default: that it listens is enough)")
+	flags.DurationVar(&p.health.Interval, "health-interval", p.health.Interval, "how often to look at a --backend that is up; one that is down is looked at after 100ms, then twice that each time, at most 5s")
+	flags.DurationVar(&p.health.Timeout, "health-timeout", p.health.Timeout, "how long that may take, and a connection to a --backend")
 	flags.StringVar(&p.scriptName, "script-name", p.scriptName, "`path` that the application is mounted at, / or /app (default: what an SCGI front server says)")
 }
 
@@ -94,6 +100,7 @@ func readPools(file configFile, base poolSettings) ([]poolSettings, error) {
 		p := base
 		p.env, p.limits = slices.Clone(base.env), slices.Clone(base.limits)
 		flags := pflag.NewFlagSet("pool", pflag.ContinueOnError)
+		p.flags = flags
 		p.addFlags(flags)
 		p.addServeFlags(flags)
 		p.addPoolFlags(flags)
@@ -154,6 +161,7 @@ func (p *poolSettings) options() (gateway.WorkerPool, error) {
 			ScriptName:   p.scriptName,
 		},
 		Backends:       p.backends,
+		Health:         p.health,
 		Concurrency:    p.concurrency,
 		Queue:          gateway.PoolOptions{QueueLength: p.queueLength, QueueWait: p.queueWait},
 		RequestTimeout: p.requestTimeout,

@@ -50,7 +50,7 @@ func BenchmarkReadRequest(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		r.Reset(strings.NewReader(raw))
-		if _, _, err := readRequest(r, 1<<20); err != nil {
+		if _, _, err := readRequest(r, 1<<20, nil); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -62,7 +62,7 @@ func BenchmarkAppendHeader(b *testing.B) {
 	buf := make([]byte, 0, copyBytes)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := appendHeader(buf, req, 0, ""); err != nil {
+		if _, err := appendHeader(buf, req, 0, "", ""); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -87,7 +87,6 @@ func parseResponse(block string) (*http.Response, error) {
 		Proto:         "HTTP/1.0",
 		ProtoMajor:    1,
 		ContentLength: -1,
-		Header:        make(http.Header, 16),
 	}
 	if block == "" {
 		return nil, badResponse("no header")
@@ -100,7 +99,9 @@ func parseResponse(block string) (*http.Response, error) {
 			return nil, err
 		}
 	}
-	values := make([]string, strings.Count(block, "\n")) // one allocation for all
+	lines := strings.Count(block, "\n")
+	resp.Header = make(http.Header, lines)
+	values := make([]string, lines) // one allocation for all
 	for block != "" {
 		var line string
 		line, block = cutLine(block)

@@ -53,25 +53,32 @@ func (c *conn) serve(base context.Context) {
 		return // a probe, or a connection opened in advance
 	}
 	c.server.markHeard(c)
-	req, env, err := readRequest(c.br, c.server.maxHeaderBytes())
+	var kept map[string]string
+	if c.server.KeepReserved {
+		kept = map[string]string{}
+	}
+	req, env, err := readRequest(c.br, c.server.maxHeaderBytes(), kept)
 	if err != nil {
 		c.refuse(err)
 		return
+	}
+	if kept != nil {
+		base = context.WithValue(base, reservedKey{}, kept)
 	}
 	ctx, cancel := context.WithCancel(context.WithValue(base, envKey{}, env))
 	defer cancel()
 	req = req.WithContext(ctx)
 
-	body := &requestBody{conn: c, left: req.ContentLength}
-	if req.ContentLength > 0 {
+	var body *requestBody
+	if req.Body = http.NoBody; req.ContentLength > 0 {
+		body = &requestBody{conn: c, left: req.ContentLength}
 		req.Body = body
-	} else {
-		req.Body = http.NoBody
 	}
 	w := newResponse(c, req)
 	ok := c.call(w, req) && w.finish()
 	w.release()
-	unread := body.abandon()
+	c.finished.Store(true)
+	unread := body != nil && body.abandon()
 	switch {
 	case !ok:
 		c.cut()
@@ -130,24 +137,29 @@ func (c *conn) cut() {
 	}
 }
 
-// write sends bufs, each as long as it may be; a slow peer has WriteTimeout
-// for every piece of it.
-func (c *conn) write(bufs net.Buffers) error {
+// write sends two byte slices, either of which may be empty and the second as
+// long as it may be; a slow peer has WriteTimeout for every piece of it.
+func (c *conn) write(first, rest []byte) error {
 	const piece = 256 << 10
-	for len(bufs) > 0 {
-		now, rest := bufs, net.Buffers(nil)
-		if last := len(bufs) - 1; len(bufs[last]) > piece {
-			tail := bufs[last]
-			now = append(bufs[:last:last], tail[:piece])
-			rest = net.Buffers{tail[piece:]}
-		}
+	for len(first)+len(rest) > 0 {
+		now := rest[:min(len(rest), piece)]
+		rest = rest[len(now):]
 		if !c.ownWriteLimit.Load() {
 			c.rwc.SetWriteDeadline(deadline(c.server.WriteTimeout, defaultWriteTimeout))
 		}
-		if _, err := now.WriteTo(c.rwc); err != nil {
+		var err error
+		switch {
+		case len(now) == 0:
+			_, err = c.rwc.Write(first)
+		case len(first) == 0:
+			_, err = c.rwc.Write(now)
+		default:
+			_, err = (&net.Buffers{first, now}).WriteTo(c.rwc)
+		}
+		if err != nil {
 			return err
 		}
-		bufs = rest
+		first = nil
 	}
 	return nil
 }
@@ -200,7 +212,6 @@ func (b *requestBody) Close() error {
 // abandon ends a Read that a handler left running in another goroutine, and
 // reports whether the peer has more to send.
 func (b *requestBody) abandon() (unread bool) {
-	b.conn.finished.Store(true)
 	b.conn.rwc.SetReadDeadline(time.Unix(1, 0))
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -15,7 +15,8 @@
 //
 // Variables whose name begins with ALFORJA_ or HTTP_ALFORJA_ are reserved for
 // the program that embeds this package: both ends drop them from whatever
-// they receive, and only [NewContext] sends them.
+// they receive, but for a Server with KeepReserved, and only [NewContext] sends
+// them.
 package scgi
 
 import (
@@ -24,8 +25,9 @@ import (
 )
 
 type (
-	envKey   struct{} // map[string]string: what an SCGI front sent
-	extraKey struct{} // map[string]string: what NewContext added
+	envKey      struct{} // map[string]string: what an SCGI front sent
+	reservedKey struct{} // map[string]string: the reserved ones among it
+	extraKey    struct{} // map[string]string: what NewContext added
 )
 
 // Env returns the CGI variables of a request that came in by a [Server], or
@@ -37,6 +39,13 @@ func Env(ctx context.Context) map[string]string {
 	return env
 }
 
+// Reserved returns the reserved variables of a request that came in by a
+// [Server] with KeepReserved, or nil for any other context.
+func Reserved(ctx context.Context) map[string]string {
+	vars, _ := ctx.Value(reservedKey{}).(map[string]string)
+	return vars
+}
+
 // WithEnv returns a context whose [Env] is env, for a handler that knows better
 // than the front. The caller must not change env afterwards.
 func WithEnv(ctx context.Context, env map[string]string) context.Context {
@@ -46,7 +55,7 @@ func WithEnv(ctx context.Context, env map[string]string) context.Context {
 // NewContext returns a context with variables that [Transport] sends as they
 // are, in place of any variable of the same name that it would send
 // otherwise. CONTENT_LENGTH and SCGI cannot be replaced: they frame the
-// request. Variables of an earlier NewContext stay, where vars does not name
+// request. Nor can ALFORJA_KEEP, which is the Transport's own. Variables of an earlier NewContext stay, where vars does not name
 // them again. The caller must not change vars afterwards.
 func NewContext(ctx context.Context, vars map[string]string) context.Context {
 	if earlier := extra(ctx); len(earlier) > 0 {

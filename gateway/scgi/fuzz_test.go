@@ -30,7 +30,7 @@ func addSeeds(f *testing.F, pattern string) {
 func FuzzReadRequest(f *testing.F) {
 	addSeeds(f, "testdata/requests/*.scgi")
 	f.Fuzz(func(t *testing.T, input string) {
-		req, env, err := readRequest(bufio.NewReader(strings.NewReader(input)), 1<<20)
+		req, env, err := readRequest(bufio.NewReader(strings.NewReader(input)), 1<<20, nil)
 		if err != nil {
 			var bad *RequestError
 			if !errors.As(err, &bad) || bad.Status < 400 || bad.Status > 499 {
@@ -43,11 +43,11 @@ func FuzzReadRequest(f *testing.F) {
 				t.Fatalf("%q was let in", name)
 			}
 		}
-		again, err := appendHeader(nil, req, req.ContentLength, "")
+		again, err := appendHeader(nil, req, req.ContentLength, "", "")
 		if err != nil {
 			t.Fatalf("cannot be sent on: %v", err)
 		}
-		second, _, err := readRequest(bufio.NewReader(strings.NewReader(string(again))), 1<<21)
+		second, _, err := readRequest(bufio.NewReader(strings.NewReader(string(again))), 1<<21, nil)
 		if err != nil {
 			t.Fatalf("does not arrive: %v", err)
 		}

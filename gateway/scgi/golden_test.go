@@ -74,7 +74,7 @@ func golden(t *testing.T, pattern string, show func(input string) string) {
 func TestGoldenRequests(t *testing.T) {
 	golden(t, "testdata/requests/*.scgi", func(input string) string {
 		r := bufio.NewReader(strings.NewReader(input))
-		req, env, err := readRequest(r, goldenRequestLimit)
+		req, env, err := readRequest(r, goldenRequestLimit, nil)
 		if err != nil {
 			return showError(err)
 		}

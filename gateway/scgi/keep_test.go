@@ -2,6 +2,7 @@ package scgi
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -141,4 +142,47 @@ func TestKeepIsNotOfferedByDefault(t *testing.T) {
 		io.WriteString(c, "Status: 200 OK\r\n\r\n")
 	})
 	fetch(t, tr)
+}
+
+// TestKeptConnectionWithBytesUnasked: what a worker says between two requests
+// is not the answer to the next.
+func TestKeptConnectionWithBytesUnasked(t *testing.T) {
+	idle, said := make(chan struct{}), make(chan struct{})
+	tr := worker(t, func(c *net.UnixConn) {
+		token, err := readToken(bufio.NewReader(c))
+		if err != nil {
+			t.Error(err)
+		}
+		fmt.Fprintf(c, "Status: 200 OK\r\nAlforja-Keep: %s\r\nContent-Length: 2\r\n\r\nok", token)
+		<-idle
+		io.WriteString(c, "Status: 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+		said <- struct{}{}
+		io.Copy(io.Discard, c)
+	})
+	tr.Keep = true
+	t.Cleanup(tr.CloseIdleConnections)
+	for range 3 {
+		if got := fetch(t, tr); got != "ok" {
+			t.Fatalf("body %q", got)
+		}
+		idle <- struct{}{}
+		<-said
+	}
+}
+
+// Who adds variables can neither choose the token nor offer to keep a
+// connection that will not be kept.
+func TestTokenIsTheTransports(t *testing.T) {
+	req := newTestRequest(t, "GET", "http://x/", nil)
+	req = req.WithContext(NewContext(req.Context(), map[string]string{keepVariable: "forged"}))
+	for _, token := range []string{"", "0123456789abcdef"} {
+		block, err := appendHeader(nil, req, 0, "", token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := readToken(bufio.NewReader(bytes.NewReader(block)))
+		if err != nil || got != token || strings.Contains(string(block), "forged") {
+			t.Errorf("token %q, %v: %q", got, err, block)
+		}
+	}
 }

@@ -12,14 +12,15 @@ import (
 )
 
 // readRequest reads the header of an SCGI request and returns it as a server's
-// request, without a body or context, and with its variables. Errors are
-// *RequestError, but for those of the connection.
-func readRequest(r *bufio.Reader, maxHeaderBytes int) (*http.Request, map[string]string, error) {
+// request, without a body or context, and with its variables. Reserved ones go
+// into kept, or nowhere when that is nil. Errors are *RequestError, but for
+// those of the connection.
+func readRequest(r *bufio.Reader, maxHeaderBytes int, kept map[string]string) (*http.Request, map[string]string, error) {
 	block, err := readNetstring(r, maxHeaderBytes)
 	if err != nil {
 		return nil, nil, err
 	}
-	env, header, err := parseVariables(block)
+	env, header, err := parseVariables(block, kept)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -40,11 +41,13 @@ func readRequest(r *bufio.Reader, maxHeaderBytes int) (*http.Request, map[string
 // scgi_param is set twice) the last counts, as in Python's scgi. HTTP_HOST is one
 // of those: web servers refuse a second Host header (RFC 9112, 3.2), and
 // Debian's scgi_params set it to $host, which sites with a port set anew.
-func parseVariables(block string) (env map[string]string, header http.Header, err error) {
+func parseVariables(block string, kept map[string]string) (env map[string]string, header http.Header, err error) {
 	n := strings.Count(block, "\x00") / 2
 	env = make(map[string]string, n)
-	header = make(http.Header, n)
-	var declared string // HTTP_CONTENT_LENGTH
+	headers := strings.Count(block, "\x00HTTP_")
+	header = make(http.Header, headers+1) // Content-Type may come to it
+	values := make([]string, 0, headers)  // one allocation for all
+	var declared string                   // HTTP_CONTENT_LENGTH
 	for len(block) > 0 {
 		name, rest, _ := strings.Cut(block, "\x00")
 		value, rest, ended := strings.Cut(rest, "\x00")
@@ -60,6 +63,8 @@ func parseVariables(block string) (env map[string]string, header http.Header, er
 			}
 			if !reserved(name) {
 				env[name] = value
+			} else if kept != nil {
+				kept[name] = value
 			}
 			continue
 		}
@@ -84,7 +89,8 @@ func parseVariables(block string) (env map[string]string, header http.Header, er
 		if old, twice := header[key]; twice && key != "Host" {
 			value = old[0] + separator(key) + value
 		}
-		header[key] = []string{value}
+		values = append(values, value)
+		header[key] = values[len(values)-1 : len(values) : len(values)]
 		env[name] = value
 	}
 	// nginx with scgi_request_buffering off announces only the bytes of the

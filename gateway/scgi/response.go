@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"sync"
@@ -154,20 +153,18 @@ func writeBody[T []byte | string](w *response, p T) (int, error) {
 
 // send puts out the head, if it is not out, what is held back, and p.
 func (w *response) send(p []byte, last bool) error {
-	bufs := make(net.Buffers, 0, 3)
 	if !w.sent {
 		w.sent = true
 		w.finishHead(p, last)
-		bufs = append(bufs, w.head.Bytes())
 	}
 	if w.req.Method != http.MethodHead {
-		for _, b := range [][]byte{w.body, p} {
-			if len(b) > 0 {
-				bufs = append(bufs, b)
-			}
-		}
+		// Copied, so that a page is one piece, and written as one.
+		w.head.Write(w.body)
+	} else {
+		p = nil
 	}
-	w.err = w.conn.write(bufs)
+	w.err = w.conn.write(w.head.Bytes(), p)
+	w.head.Reset()
 	w.body = w.body[:0]
 	return w.err
 }
@@ -180,11 +177,11 @@ func (w *response) finishHead(p []byte, last bool) {
 			start = p
 		}
 		if !w.hasType && len(start) > 0 && w.header.Get("Content-Encoding") == "" {
-			fmt.Fprintf(&w.head, "Content-Type: %s\r\n", http.DetectContentType(start))
+			w.head.WriteString("Content-Type: " + http.DetectContentType(start) + "\r\n")
 		}
 		// The answer to a HEAD that wrote no body says nothing about it.
 		if last && w.length < 0 && (w.written > 0 || w.req.Method != http.MethodHead) {
-			fmt.Fprintf(&w.head, "Content-Length: %d\r\n", w.written)
+			w.head.WriteString("Content-Length: " + strconv.FormatInt(w.written, 10) + "\r\n")
 		}
 	}
 	w.head.WriteString("\r\n")

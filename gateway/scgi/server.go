@@ -46,6 +46,11 @@ type Server struct {
 	// in bytes. Default 1 MiB.
 	MaxHeaderBytes int
 
+	// KeepReserved keeps the reserved variables for [Reserved] instead of
+	// dropping them: for a program that serves behind another that sends them,
+	// and whom nobody else can reach. Default false.
+	KeepReserved bool
+
 	// MaxConns limits the connections served at a time; more wait. Default
 	// 0, which is no limit.
 	MaxConns int

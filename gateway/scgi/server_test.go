@@ -251,6 +251,31 @@ func TestHalfClose(t *testing.T) {
 	}
 }
 
+// TestUnreadBody: a connection that is closed with some of the request unread
+// is reset by the kernel, and the response may be lost with it.
+func TestUnreadBody(t *testing.T) {
+	sent := make(chan struct{})
+	path := serve(t, &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		<-sent
+		io.WriteString(w, "not read")
+	})})
+	c := dial(t, path)
+	const length = 32 << 10 // more than the server reads at once, less than a socket holds
+	io.WriteString(c, netstring("CONTENT_LENGTH", fmt.Sprint(length), "SCGI", "1", "REQUEST_METHOD", "POST", "REQUEST_URI", "/"))
+	if _, err := c.Write(make([]byte, length)); err != nil {
+		t.Fatal(err)
+	}
+	close(sent)
+	answer := make([]byte, 4096)
+	n, err := c.Read(answer)
+	if err != nil || !strings.HasSuffix(string(answer[:n]), "not read") {
+		t.Errorf("answer %q, error %v", answer[:n], err)
+	}
+	if _, err := c.Read(answer); err != io.EOF {
+		t.Errorf("after the response: %v", err)
+	}
+}
+
 func TestWriteAfterClientLeft(t *testing.T) {
 	left, got := make(chan struct{}), make(chan error, 1)
 	path := serve(t, &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -123,11 +123,10 @@ func (t *Transport) start(req *http.Request) (*exchange, error) {
 	x := &exchange{transport: t, req: req, hasBody: length > 0}
 	if t.Keep {
 		x.keep = newKeepToken()
-		ctx = NewContext(ctx, map[string]string{keepVariable: x.keep})
 	}
 	buf := buffers.Get().(*[]byte)
 	defer putBuffer(buf)
-	header, err := appendHeader(*buf, req.WithContext(ctx), length, t.ScriptName)
+	header, err := appendHeader(*buf, req, length, t.ScriptName, x.keep)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +143,7 @@ func (t *Transport) start(req *http.Request) (*exchange, error) {
 	return x, nil
 }
 
-func (t *Transport) dial(ctx context.Context) (net.Conn, error) {
+func (t *Transport) dial(ctx context.Context) (*workerConn, error) {
 	timeout := t.DialTimeout
 	if timeout == 0 {
 		timeout = defaultDialTimeout
@@ -152,7 +151,7 @@ func (t *Transport) dial(ctx context.Context) (net.Conn, error) {
 	d := net.Dialer{Timeout: max(timeout, 0)}
 	conn, err := d.DialContext(ctx, t.Network, t.Address)
 	if err == nil {
-		return conn, nil
+		return newWorkerConn(conn), nil
 	}
 	if ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", ctx.Err(), err)
@@ -171,7 +170,7 @@ func closeBody(req *http.Request) {
 type exchange struct {
 	transport *Transport
 	req       *http.Request
-	conn      net.Conn
+	conn      *workerConn
 	keep      string      // what the worker says to keep the connection; "" for none
 	hasBody   bool        // the request has one
 	stop      func() bool // ends the watch over the context
@@ -332,7 +331,9 @@ func (x *exchange) Read(p []byte) (int, error) {
 }
 
 // Close closes the connection, whatever is still on its way; or keeps it, when
-// nothing is and the worker waits for another request.
+// nothing is and the worker waits for another request. The error is a
+// *ResponseError when there was more than the Content-Length says, as far as
+// that has arrived.
 func (x *exchange) Close() error {
 	if x.ended.Swap(true) {
 		return nil // the connection may be another's by now
@@ -342,12 +343,15 @@ func (x *exchange) Close() error {
 		return nil
 	}
 	err := x.conn.Close() // first, so that a Read gives up the lock
+	if errors.Is(err, net.ErrClosed) {
+		err = nil // the context was quicker
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.finish()
-	if errors.Is(err, net.ErrClosed) {
-		return nil // the context was quicker
+	if _, counted := x.body.(*lengthReader); counted && x.err == io.EOF && x.br.Buffered() > 0 {
+		err = badResponse("it goes on behind its Content-Length")
 	}
+	x.finish()
 	return err
 }
 

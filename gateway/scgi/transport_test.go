@@ -103,7 +103,7 @@ func TestLoop(t *testing.T) {
 
 // sent returns the variables that a Transport sends for req.
 func sent(req *http.Request, scriptName string) (map[string]string, error) {
-	b, err := appendHeader(nil, req, 0, scriptName)
+	b, err := appendHeader(nil, req, 0, scriptName, "")
 	if err != nil {
 		return nil, err
 	}
@@ -148,13 +148,29 @@ func TestVariables(t *testing.T) {
 	}
 }
 
+// Only what a NewContext has sent is kept, and apart from the rest.
+func TestReserved(t *testing.T) {
+	for _, keep := range []bool{false, true} {
+		path := serve(t, &Server{KeepReserved: keep, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprintf(w, "%v %q %v", Reserved(r.Context()), Env(r.Context())["ALFORJA_NONCE"], r.Header["Alforja-Nonce"])
+		})})
+		req := newTestRequest(t, "GET", "http://x/", nil)
+		req.Header = http.Header{"Alforja-Nonce": {"evil"}, "Alforja_nonce": {"evil"}}
+		req = req.WithContext(NewContext(WithEnv(req.Context(), map[string]string{"ALFORJA_API": "evil"}), map[string]string{"ALFORJA_NONCE": "n"}))
+		_, got, err := do(t, transport(path), req)
+		if want := map[bool]string{false: `map[] "" []`, true: `map[ALFORJA_NONCE:n] "" []`}[keep]; err != nil || string(got) != want {
+			t.Errorf("keep %v: got %q, want %q, %v", keep, got, want, err)
+		}
+	}
+}
+
 // What an SCGI front said reaches the worker, unless the request says it.
 func TestVariablesOfFront(t *testing.T) {
 	front, env, err := readRequest(bufio.NewReader(strings.NewReader(netstring(
 		"CONTENT_LENGTH", "0", "SCGI", "1", "REQUEST_METHOD", "GET", "REQUEST_URI", "/app/x", "SCRIPT_NAME", "/app", "PATH_INFO", "/x",
 		"HTTPS", "on", "SERVER_NAME", "front.example", "SERVER_PORT", "8443", "REMOTE_USER", "ann", "SSL_CIPHER", "c",
 		"SERVER_SOFTWARE", "Microsoft-IIS/10", "SERVER_PROTOCOL", "HTTP/1.1", "HTTP_COOKIE", "old", "ALFORJA_NONCE", "evil",
-	))), 1<<20)
+	))), 1<<20, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -410,6 +426,32 @@ func TestResponseCutShort(t *testing.T) {
 		var bad *ResponseError
 		if !errors.As(err, &bad) || !errors.Is(err, io.ErrUnexpectedEOF) || string(body) != "body" {
 			t.Errorf("%q: %q, %v", text, body, err)
+		}
+	}
+}
+
+// TestResponseTooLong: closing tells of it, but not where a body has no business to be.
+func TestResponseTooLong(t *testing.T) {
+	tests := []struct {
+		method, text string
+		told         bool
+	}{
+		{"GET", "Content-Length: 4\r\n\r\nbody", false},
+		{"GET", "Content-Length: 4\r\n\r\nbody and more", true},
+		{"HEAD", "Content-Length: 4\r\n\r\nbody", false},
+		{"GET", "\r\nbody", false},
+	}
+	for _, test := range tests {
+		resp, err := answer(t, "Status: 200 OK\r\n"+test.text).RoundTrip(newTestRequest(t, test.method, "http://x/", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadAll(resp.Body); err != nil {
+			t.Errorf("%s %q: %v", test.method, test.text, err)
+		}
+		var bad *ResponseError
+		if err := resp.Body.Close(); errors.As(err, &bad) != test.told {
+			t.Errorf("%s %q: Close says %v", test.method, test.text, err)
 		}
 	}
 }

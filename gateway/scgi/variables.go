@@ -108,10 +108,11 @@ func forwarded(key string) bool {
 }
 
 // appendHeader returns the netstring of req's variables, in buf's memory if
-// that is large enough. Errors are *RequestError.
+// that is large enough; keep is the token of a connection that may be kept, or
+// "". Errors are *RequestError.
 //
 // The numbers are the sections of RFC 3875.
-func appendHeader(buf []byte, req *http.Request, length int64, scriptName string) ([]byte, error) {
+func appendHeader(buf []byte, req *http.Request, length int64, scriptName, keep string) ([]byte, error) {
 	ctx := req.Context()
 	env := Env(ctx)
 	path := req.URL.Path
@@ -152,9 +153,12 @@ func appendHeader(buf []byte, req *http.Request, length int64, scriptName string
 		}
 	}
 	for name, value := range w.extra {
-		if name != "CONTENT_LENGTH" && name != "SCGI" {
+		if name != "CONTENT_LENGTH" && name != "SCGI" && name != keepVariable {
 			w.put(name, value)
 		}
+	}
+	if keep != "" {
+		w.put(keepVariable, keep)
 	}
 	if w.err != nil {
 		return nil, w.err

@@ -1,0 +1,113 @@
+package gateway
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// arrivalWait is how long Shutdown waits for the first request of connections
+// that were accepted: some never send one.
+const arrivalWait = time.Second
+
+// A patientServer is an http.Server that answers what it has accepted. By
+// itself, http.Server drops a request without an answer when Shutdown is called
+// before all of the header has been read.
+type patientServer struct {
+	*http.Server
+
+	accepted chan struct{} // closed when Serve has accepted its last connection
+
+	mu       sync.Mutex
+	listener net.Listener
+	arriving map[net.Conn]bool // accepted, and its first request not begun
+	none     chan struct{}     // closed when there is none; nil when nobody waits
+}
+
+type connKey struct{}
+
+// newPatientServer takes over the server's handler and hooks. One that is told
+// of a connection's states by the server goes on being told.
+func newPatientServer(s *http.Server) *patientServer {
+	p := &patientServer{Server: s, accepted: make(chan struct{}), arriving: map[net.Conn]bool{}}
+	states, handler := s.ConnState, s.Handler
+	s.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
+		return context.WithValue(ctx, connKey{}, sync.OnceFunc(func() { p.arrived(conn) }))
+	}
+	s.ConnState = func(conn net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			p.mu.Lock()
+			p.arriving[conn] = true
+			p.mu.Unlock()
+		case http.StateClosed, http.StateHijacked:
+			p.arrived(conn)
+		}
+		if states != nil {
+			states(conn, state)
+		}
+	}
+	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if arrived, ok := r.Context().Value(connKey{}).(func()); ok {
+			arrived()
+		}
+		handler.ServeHTTP(w, r)
+	})
+	return p
+}
+
+func (p *patientServer) arrived(conn net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.arriving, conn)
+	if len(p.arriving) == 0 && p.none != nil {
+		close(p.none)
+		p.none = nil
+	}
+}
+
+// Serve is http.Server's, for one listener and once.
+func (p *patientServer) Serve(l net.Listener) error {
+	defer close(p.accepted)
+	p.mu.Lock()
+	p.listener = l
+	p.mu.Unlock()
+	return p.Server.Serve(l)
+}
+
+// Shutdown is http.Server's, but connections that it has accepted have a moment
+// to bring their request.
+func (p *patientServer) Shutdown(ctx context.Context) error {
+	waiting, cancel := context.WithTimeout(ctx, arrivalWait)
+	defer cancel()
+	p.mu.Lock()
+	listener := p.listener
+	p.mu.Unlock()
+	if listener != nil {
+		_ = listener.Close() // or it was closed before
+		select {
+		case <-p.accepted:
+		case <-waiting.Done():
+		}
+	}
+	select {
+	case <-p.arrivals():
+	case <-waiting.Done():
+	}
+	return p.Server.Shutdown(ctx)
+}
+
+// arrivals returns a channel that is closed when no connection is arriving.
+func (p *patientServer) arrivals() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	none := make(chan struct{})
+	if len(p.arriving) == 0 {
+		close(none)
+	} else {
+		p.none = none
+	}
+	return none
+}

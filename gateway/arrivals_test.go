@@ -1,0 +1,71 @@
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+)
+
+// TestShutdownAnswersWhatWasAccepted: a connection whose request comes when the
+// server has been told to stop, and one that never sends any.
+func TestShutdownAnswersWhatWasAccepted(t *testing.T) {
+	for _, test := range []struct{ name, request string }{
+		{"late", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"},
+		{"silent", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			accepted := make(chan struct{}, 1)
+			s := newPatientServer(&http.Server{
+				Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "page") }),
+				ConnState: func(_ net.Conn, state http.ConnState) {
+					if state == http.StateNew {
+						accepted <- struct{}{}
+					}
+				},
+			})
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			go s.Serve(l)
+			conn, err := net.Dial("tcp", l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			<-accepted
+			ended := make(chan error)
+			go func() {
+				ctx, cancel := context.WithTimeout(context.Background(), 2*arrivalWait)
+				defer cancel()
+				ended <- s.Shutdown(ctx)
+				s.Close()
+			}()
+			<-s.accepted // now it is told to stop
+			if test.request == "" {
+				if err := <-ended; err != context.DeadlineExceeded {
+					t.Errorf("with a silent connection Shutdown ended with %v", err)
+				}
+				return
+			}
+			if _, err := io.WriteString(conn, test.request); err != nil {
+				t.Fatal(err)
+			}
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			page, err := io.ReadAll(resp.Body)
+			if err != nil || string(page) != "page" {
+				t.Errorf("%q, %v", page, err)
+			}
+			conn.Close()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

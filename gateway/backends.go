@@ -1,0 +1,74 @@
+package gateway
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"alforja/gateway/scgi"
+)
+
+// backends are the workers of a pool that others run.
+type backends struct {
+	pool      *Pool
+	config    WorkerPool
+	keep      bool                     // scgi.Transport's
+	variables func() map[string]string // that a request without a session gets
+
+	checks    sync.WaitGroup
+	mu        sync.Mutex
+	byAddress map[string]backend
+}
+
+type backend struct {
+	worker     *Worker
+	stopChecks context.CancelFunc
+}
+
+// set has requests go to these addresses and to no others. Backends that are
+// no longer among them finish what they are at.
+func (b *backends) set(addresses []string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, address := range addresses {
+		if _, known := b.byAddress[address]; known {
+			continue
+		}
+		network, place, err := ParseAddress(address)
+		if err != nil {
+			return err
+		}
+		b.byAddress[address] = b.add(address, &scgi.Transport{
+			Network: network, Address: place, ScriptName: b.config.Supervised.ScriptName, Keep: b.keep,
+			DialTimeout: b.config.Health.Timeout,
+		})
+	}
+	for address, old := range b.byAddress {
+		if !slices.Contains(addresses, address) {
+			b.pool.logger.Info("worker draining", "worker", address, "reason", "reload")
+			b.pool.retire(old.worker, old.stopChecks)
+			delete(b.byAddress, address)
+		}
+	}
+	return nil
+}
+
+// add takes a backend in and has it looked at until close, or until it is no
+// longer used.
+func (b *backends) add(name string, transport *scgi.Transport) backend {
+	w := &Worker{Name: name, Transport: transport, Concurrency: b.config.Concurrency}
+	c := &checker{HealthCheck: b.config.Health, pool: b.pool, worker: w, due: b.pool.addChecked(w), variables: b.variables}
+	ctx, cancel := context.WithCancel(context.Background())
+	b.checks.Go(func() { c.run(ctx) })
+	return backend{worker: w, stopChecks: cancel}
+}
+
+// close ends all checks.
+func (b *backends) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, one := range b.byAddress {
+		one.stopChecks()
+	}
+	b.checks.Wait()
+}
