@@ -10,6 +10,7 @@ GO_FILES := $(shell find . -name '*.go' -not -path './.*') go.mod go.sum
 
 PYTHON := .venv/bin/python
 VENV := .venv/installed
+SDISTS := .venv/sdists/unpacked
 # A virtual environment of the caller's must not get in between.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
@@ -20,15 +21,20 @@ help:
 	@echo 'make build   bin/alforja'
 	@echo 'make bench   paired comparisons with the stock stack, session3 and CPython'
 	@echo 'make differential  package pickle beside CPython, on N=... made-up pickles'
+	@echo 'make matrix  every Python, Quixote and session3, into docs/compatibility.md'
 	@echo 'make lint    the linters alone'
 	@echo 'make setup   what tests and benchmarks need: .venv, Debian packages'
 	@echo 'make clean   remove what the above have made'
 
 .PHONY: setup
-setup: $(VENV) packages
+setup: $(VENV) $(SDISTS) packages
 
 $(VENV): integration/requirements.txt pyclient/pyproject.toml
 	integration/make-venv .venv integration/requirements.txt
+	touch $@
+
+$(SDISTS): integration/sdists.txt $(VENV)
+	integration/get-sdists .venv integration/sdists.txt .venv/sdists
 	touch $@
 
 .PHONY: packages
@@ -57,7 +63,7 @@ test: setup build bin/alforja-race lint
 
 .PHONY: lint
 lint: $(VENV)
-	@unformatted=$$(gofmt -l cmd gateway integration pickle store); \
+	@unformatted=$$(gofmt -l cmd examples gateway integration pickle store); \
 	  if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
 	go vet ./...
 	go tool staticcheck ./...
@@ -77,7 +83,12 @@ SEED ?= 1
 differential: setup
 	go run ./integration/differential -jobs 2 -n $(N) -seed $(SEED) -python $(PYTHON)
 
+# Needs Python 3.8 to 3.13, by pyenv; writes docs/compatibility.md.
+.PHONY: matrix
+matrix: setup build
+	ALFORJA=bin/alforja $(PYTHON) integration/matrix.py
+
 .PHONY: clean
 clean:
-	rm -rf bin .venv .demo pyclient/build
+	rm -rf bin .venv .demo .cache pyclient/build
 	find . \( -name __pycache__ -o -name .ruff_cache -o -name .mypy_cache -o -name .pytest_cache -o -name "*.egg-info" \) -prune -exec rm -rf {} +

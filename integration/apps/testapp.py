@@ -20,6 +20,7 @@ from quixote.http_response import Stream
 from quixote.publish import Publisher
 from quixote.session import BaseSessionManager
 from quixote.session import Session as QuixoteSession
+from quixote.wsgi import QWIP
 from session3.DictSession import DictSession
 from session3.Session import Session
 from session3.SessionManager import SessionManager
@@ -196,6 +197,11 @@ def create_publisher():
 def create_shared_publisher():
     """Shared mode: the same with session3's store in $SESSIONS_DIR, without alforja."""
     return session3_publisher(Root(), directory_store(), ShopSession)
+
+
+def create_wsgi_application():
+    """The same for a WSGI server."""
+    return QWIP(create_shared_publisher())
 
 
 def create_session_publisher():

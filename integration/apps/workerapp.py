@@ -7,6 +7,7 @@ import os
 import pathlib
 import signal
 import sys
+import threading
 import time
 
 from quixote import get_response, get_session
@@ -47,6 +48,9 @@ class Root(Directory):
 
     def hang(self):
         get_session().set_user("changed and then hung")
+        running = threading.Event()
+        threading.Thread(target=_bystander, args=(running,), daemon=True).start()
+        running.wait()
         how = demo.text_field("how")
         if how == "sleep":
             time.sleep(600)
@@ -58,11 +62,21 @@ class Root(Directory):
             os._exit(3)
         if how == "c":  # holds the interpreter's lock
             ctypes.PyDLL(None).sleep(600)
+        if how == "deadlock":  # holds it too
+            mutex = ctypes.create_string_buffer(256)
+            while True:
+                ctypes.PyDLL(None).pthread_mutex_lock(mutex)
         return "not hung"
 
     def lie(self):
         get_response().set_header("Content-Length", "1000")
         return "short"
+
+
+def _bystander(running: threading.Event) -> None:
+    """Another thread, which waits for nothing."""
+    running.set()
+    threading.Event().wait()
 
 
 def _version() -> str:

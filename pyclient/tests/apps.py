@@ -31,6 +31,13 @@ class CountSession(Session):
         pass
 
 
+class TimedSession(CountSession):
+    """One whose access time changes with every request, as session3's does after a second."""
+
+    def _set_access_time(self, resolution):
+        self._access_time += 1
+
+
 class QuixoteSession(quixote.session.Session):
     count = 0
 
@@ -44,7 +51,7 @@ class QuixoteSession(quixote.session.Session):
         pass
 
 
-# Quixote 3.0, the last one for Python 3.8, has no stores yet.
+# Quixote 3.0 has no stores yet.
 QUIXOTE_HAS_STORES = hasattr(quixote.session, "BaseSessionManager")
 
 if QUIXOTE_HAS_STORES:
@@ -98,17 +105,19 @@ class Pages(Directory):
         raise AccessError("on purpose")
 
 
-def session3_app(session_class=CountSession, key=None, **pages):
+def session3_app(session_class=CountSession, key=None, store=None, **pages):
     def create():
-        manager = SessionManager(alforja.SessionStore(key=key), session_class=session_class)
+        manager = SessionManager(
+            store or alforja.SessionStore(key=key), session_class=session_class
+        )
         return Publisher(Pages(pages), session_manager=manager, display_exceptions="plain")
 
     return create
 
 
-def quixote_app(**pages):
+def quixote_app(session_class=None, store=None, **pages):
     def create():
-        manager = QuixoteManager(QuixoteSession, alforja.SessionStore())
+        manager = QuixoteManager(session_class or QuixoteSession, store or alforja.SessionStore())
         return Publisher(Pages(pages), session_manager=manager, display_exceptions="plain")
 
     return create

@@ -88,10 +88,15 @@ class FakeGateway:
 
     def commit(self, environ, word, id, state=None):
         own = environ.get("ALFORJA_SESSION_ID")
-        assert (word == "create") != (id == own), "a directive for another session"
+        is_new = word in ("create", "renew")
+        assert is_new != (id == own), "a directive for another session"
         if word == "create":
             assert id not in self.states
             self.states[id] = base64.b64decode(state, validate=True)
+        elif word == "renew":
+            assert id not in self.states
+            if self.states.pop(own, None) is not None:
+                self.states[id] = base64.b64decode(state, validate=True)
         elif word == "save":
             if id in self.states:
                 self.states[id] = base64.b64decode(state, validate=True)

@@ -15,7 +15,6 @@ from types import SimpleNamespace
 
 import pytest
 from session3.store import DirectorySessionStore as session3_directory
-from session3.store.SessionStore import SessionStore as Session3Base
 
 import alforja
 from alforja import locks
@@ -80,13 +79,6 @@ def put(store, id, content, age=0.0):
 def content(store, id):
     with open(file(store, id), "rb") as out:
         return out.read()
-
-
-@pytest.mark.parametrize("cls", [alforja.SessionStore, alforja.DirectorySessionStore])
-def test_every_method_of_session3_stores_is_there(cls):
-    public = {name for name in vars(Session3Base) if not name.startswith("_")}
-    assert public - set(dir(cls)) == set()
-    assert cls.is_multiprocess_safe is True and cls.is_thread_safe is True
 
 
 @pytest.mark.parametrize("size", [0, 100, 4000, 4090, 5000, 100_000])

@@ -15,6 +15,7 @@ from apps import (
     BasketSession,
     CountSession,
     QuixoteSession,
+    TimedSession,
     quixote_app,
     session3_app,
 )
@@ -34,6 +35,16 @@ def with_other_session(browser, id="other", count=5):
     session = CountSession.__new__(CountSession)
     session.__dict__.update(id=id, user=None, count=count)
     browser.gateway.states[id] = pickle.dumps(session, 4)
+
+
+def test_without_the_lock_use_is_no_reason_to_save(serve):
+    browser = serve(session3_app(TimedSession))
+    browser.get("/count")
+    assert browser.get("/look").directive[0] == "save"
+    unlocked = browser.get("/look", ALFORJA_UNLOCKED="1")
+    assert unlocked.directive[0] == "keep"
+    assert browser.get("/count", ALFORJA_UNLOCKED="1").directive[0] == "save"
+    assert only_state(browser).count == 2
 
 
 @pytest.mark.parametrize("app", APPS)

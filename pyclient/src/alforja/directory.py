@@ -10,10 +10,10 @@ import pickle
 import pickletools
 import threading
 import time
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator, NamedTuple
 
 from alforja.files import SessionFiles
-from alforja.ids import valid
+from alforja.ids import new_id, valid
 from alforja.locks import session_lock
 
 _log = logging.getLogger("alforja")
@@ -26,17 +26,35 @@ _PAUSE = 0.005  # seconds between two looks at such a file
 _MISSING = object()
 
 
-class _Loaded(threading.local):
-    """The sessions that a thread has loaded, which a save must not create again."""
+class _Renewal(NamedTuple):
+    """A session that gets a new id when it is saved."""
+
+    new: str
+    old: str | None  # None once it is saved
+    set_cookie: Callable[[str], object]
+
+
+class _Thread(threading.local):
+    """What a thread has done to sessions in its request."""
 
     def __init__(self) -> None:
-        self.ids: collections.deque[str] = collections.deque(maxlen=16)
+        self.forget()
+
+    def forget(self) -> None:
+        # Ids that were loaded, which a save must not create again.
+        self.loaded: collections.deque[str] = collections.deque(maxlen=16)
+        self.renewal: _Renewal | None = None
+
+    def stored_id(self, id: Any) -> Any:
+        """Return the id under which the store has the session `id`."""
+        renewal = self.renewal
+        return renewal.old if renewal and id == renewal.new and renewal.old else id
 
     def note(self, id: Any, found: bool) -> None:
         with contextlib.suppress(ValueError):
-            self.ids.remove(id)
+            self.loaded.remove(id)
         if found:
-            self.ids.append(id)
+            self.loaded.append(id)
 
 
 class DirectorySessionStore:
@@ -97,7 +115,7 @@ class DirectorySessionStore:
         if not os.path.isdir(self.directory):
             raise NotADirectoryError(f"{self.directory} does not exist or is no directory")
         self._files = SessionFiles(self.directory, self.state_dir)
-        self._loaded = _Loaded()
+        self._thread = _Thread()
 
     # What session managers call.
 
@@ -107,15 +125,21 @@ class DirectorySessionStore:
         A damaged file stays where it is and is logged. What a whole pickle raises, such as
         the ImportError of a class that is not there, is passed on.
         """
-        session = self._load(id)
-        self._loaded.note(id, session is not _MISSING)
-        return default if session is _MISSING else session
+        stored_id = self._thread.stored_id(id)
+        session = self._load(stored_id)
+        self._thread.note(stored_id, session is not _MISSING)
+        if session is _MISSING:
+            return default
+        if stored_id != id:
+            session.id = id
+        return session
 
     def has_session(self, id: Any) -> bool:
         """Return whether there is a file for it. Nothing is unpickled."""
-        found = self._files.exists(id)
+        stored_id = self._thread.stored_id(id)
+        found = self._files.exists(stored_id)
         if not found:
-            self._loaded.note(id, False)
+            self._thread.note(stored_id, False)
         return found
 
     def save_session(self, session: Any) -> None:
@@ -123,7 +147,10 @@ class DirectorySessionStore:
         if not valid(session.id):
             raise ValueError(f"not a session id: {session.id!r}")
         state = pickle.dumps(session, self.pickle_protocol)
-        if session.id in self._loaded.ids:
+        renewal = self._thread.renewal
+        if renewal and session.id == renewal.new:
+            self._save_renewed(renewal, state)
+        elif session.id in self._thread.loaded:
             self._files.update(session.id, state)
         else:
             self._files.put(session.id, state)
@@ -131,19 +158,42 @@ class DirectorySessionStore:
     def delete_session(self, session: Any) -> None:
         """Delete a session, given itself or its id. One that does not exist is no error."""
         id: Any = session if isinstance(session, str) else getattr(session, "id", None)
-        self._files.delete(id)
-        self._loaded.note(id, False)
+        stored_id = self._thread.stored_id(id)
+        self._files.delete(stored_id)
+        self._thread.note(stored_id, False)
+        renewal = self._thread.renewal
+        if renewal and id == renewal.new:
+            self._thread.renewal = None
+
+    def renew_session(self, session: Any, set_cookie: Callable[[str], object]) -> None:
+        """Give a session that is stored a new id; the old one dies when the session is saved.
+
+        `set_cookie(id)` sets the session cookie in the current response. What applications
+        call is alforja.renew_session().
+        """
+        if session.id is None:
+            return
+        old = self._thread.stored_id(session.id)
+        if not valid(old):
+            raise ValueError(f"not a session id: {old!r}")
+        session.id = new_id()
+        self._thread.renewal = _Renewal(session.id, old, set_cookie)
+        set_cookie(session.id)
 
     # Quixote's hooks around a request. What is saved is stored at once.
 
     def transaction_start(self) -> None:
-        self._loaded.ids.clear()
+        self._thread.forget()
 
     def transaction_commit(self, session: Any) -> None:
-        self._loaded.ids.clear()
+        """Save a session that has got a new id, changed or not."""
+        renewal = self._thread.renewal
+        if renewal and session is not None and session.id == renewal.new:
+            self.save_session(session)
+        self._thread.forget()
 
     def transaction_abort(self, session: Any) -> None:
-        self._loaded.ids.clear()
+        self._thread.forget()
 
     # What administrators' pages and scripts call.
 
@@ -191,6 +241,20 @@ class DirectorySessionStore:
             raise ValueError(f"not a session id: {id!r}")
         with session_lock(self.state_dir, id, wait):
             yield
+
+    def _save_renewed(self, renewal: _Renewal, state: bytes) -> None:
+        new, old, set_cookie = renewal
+        if old is None:
+            self._files.update(new, state)
+        else:
+            self._files.put(new, state)
+            if not self._files.delete(old):
+                self._files.delete(new)  # deleted meanwhile, it stays deleted, under any id
+            self._thread.note(old, False)
+            self._thread.note(new, True)
+            self._thread.renewal = _Renewal(new, None, set_cookie)
+        # Again, since Quixote may have replaced the response that had the cookie.
+        set_cookie(new)
 
     def _load(self, id: Any) -> Any:
         state = self._files.read(id)

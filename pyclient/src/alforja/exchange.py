@@ -6,13 +6,13 @@ import binascii
 import hashlib
 import hmac
 import threading
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 from alforja.errors import NotInGateway, SignatureError
 
 
 class Directive(NamedTuple):
-    """What the response tells the gateway to do: create, save, keep or delete."""
+    """What the response tells the gateway to do: create, save, keep, renew or delete."""
 
     word: str
     id: str
@@ -45,7 +45,10 @@ class Exchange:
         "known",
         "nonce",
         "open_peer",
+        "own_id",
+        "set_cookie",
         "state",
+        "unlocked",
     )
 
     def __init__(self, environ: dict[str, str], open_peer: bool = False) -> None:
@@ -53,7 +56,13 @@ class Exchange:
         self.environ = environ
         self.nonce = take("ALFORJA_NONCE")
         self.api_path = take("ALFORJA_API", None)
-        self.id = take("ALFORJA_SESSION_ID", None)
+        self.id: str = take("ALFORJA_SESSION_ID", "")
+        # The same, or what renew_session() has put in its place; then set_cookie(own_id) makes
+        # the current response bring it to the client.
+        self.own_id = self.id
+        self.set_cookie: Callable[[str], object] | None = None
+        # The request has no lock on its session: others may be changing it.
+        self.unlocked = take("ALFORJA_UNLOCKED", None) is not None
         self._state_text = take("ALFORJA_SESSION", None)
         self._signature = take("ALFORJA_SIGNATURE", "")
         self.open_peer = open_peer
@@ -91,7 +100,7 @@ class Exchange:
         return directive is not None and directive.word == "create" and directive.id == id
 
     def _check_signature(self, key: bytes) -> None:
-        text = "\n".join((self.nonce, self.id or "", self._state_text or ""))
+        text = "\n".join((self.nonce, self.id, self._state_text or ""))
         want = hmac.new(key, text.encode("latin-1"), hashlib.sha256).hexdigest()
         # As bytes: compare_digest raises TypeError on a str that is not ASCII.
         if not hmac.compare_digest(want.encode("ascii"), self._signature.encode("latin-1")):

@@ -85,10 +85,13 @@ class SessionFiles:
             self._replace(path, state, modified=modified)
             return True
 
-    def delete(self, id: Any) -> None:
+    def delete(self, id: Any) -> bool:
+        """Delete a session; False when there is no such session."""
         with self._open(id, os.O_RDONLY, fcntl.LOCK_EX) as fd:
-            if fd is not None:
-                os.unlink(self._path(id))
+            if fd is None:
+                return False
+            os.unlink(self._path(id))
+            return True
 
     def expire(self, id: str, before: float) -> bool:
         """Delete a session last changed before then, unless it is in use."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import os
 import pickle
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 
 from alforja.api import API
 from alforja.errors import GatewayError, NotInGateway
 from alforja.exchange import Directive, Exchange, exchange_of
-from alforja.ids import valid
+from alforja.ids import new_id, valid
 
 HEADER = "Alforja-Session"
 
@@ -82,8 +82,10 @@ class SessionStore:
         exchange = self._exchange()
         if not valid(id):
             return False
-        if id == exchange.id:
+        if id == exchange.own_id:
             return exchange.state is not None
+        if id == exchange.id:
+            return False
         return exchange.is_creating(id) or API(exchange.api_path).exists(id)
 
     def save_session(self, session: Any) -> None:
@@ -99,8 +101,10 @@ class SessionStore:
         if not valid(session.id):
             raise ValueError(f"not a session id: {session.id!r}")
         state = pickle.dumps(session, self.pickle_protocol)
-        if session.id == exchange.id:
-            self._save_own(exchange, session.id, state)
+        if session.id == exchange.own_id:
+            self._save_own(exchange, session, state)
+        elif session.id == exchange.id:
+            raise GatewayError(f"session {session.id[:8]}... has got a new id in this request")
         elif session.id in exchange.known:
             API(exchange.api_path).replace(session.id, state)
         elif exchange.directive is None or exchange.is_creating(session.id):
@@ -114,15 +118,33 @@ class SessionStore:
         id: Any = session if isinstance(session, str) else getattr(session, "id", None)
         if not valid(id):
             return
-        if id == exchange.id:
+        if id == exchange.own_id:
             self._make_room(exchange)
             exchange.state = None
-            _direct(exchange, Directive("delete", id))
+            _direct(exchange, Directive("delete", exchange.id))
+        elif id == exchange.id:
+            return
         elif exchange.is_creating(id):
             _direct(exchange, None)
         else:
             API(exchange.api_path).delete(id)
             exchange.known.discard(id)
+
+    def renew_session(self, session: Any, set_cookie: Callable[[str], object]) -> None:
+        """Give the request's own session a new id; the old one dies with this response.
+
+        It is saved at once. `set_cookie(id)` sets the session cookie in the current response. What
+        applications call is alforja.renew_session(). A session that is not in the store
+        yet keeps its id, which nobody else knows.
+        """
+        exchange = self._exchange()
+        if session.id is None or exchange.is_creating(session.id):
+            return
+        if session.id != exchange.own_id or exchange.arrived is None:
+            raise ValueError("only the request's own session can get a new id")
+        exchange.own_id = session.id = new_id()
+        exchange.set_cookie = set_cookie
+        self.save_session(session)
 
     # Quixote's hooks around a request.
 
@@ -177,8 +199,10 @@ class SessionStore:
     def _state(self, exchange: Exchange, id: Any) -> bytes | None:
         if not valid(id):
             return None
-        if id == exchange.id:
+        if id == exchange.own_id:
             return exchange.state
+        if id == exchange.id:
+            return None
         if exchange.directive is not None and exchange.is_creating(id):
             return exchange.directive.state
         state = API(exchange.api_path).get(id)
@@ -186,7 +210,8 @@ class SessionStore:
             exchange.known.add(id)
         return state
 
-    def _save_own(self, exchange: Exchange, id: str, state: bytes) -> None:
+    def _save_own(self, exchange: Exchange, session: Any, state: bytes) -> None:
+        id = session.id
         if exchange.arrived is None:
             raise GatewayError(
                 f"the store has no session {id[:8]}..., and a new session needs an id "
@@ -194,10 +219,24 @@ class SessionStore:
             )
         self._make_room(exchange)
         exchange.state = state
-        if state == exchange.arrived:
+        if id != exchange.id:
+            _direct(exchange, Directive("renew", id, state))
+        elif state == exchange.arrived:
+            _direct(exchange, Directive("keep", id))
+        elif exchange.unlocked and self._only_used(session, state, exchange.arrived):
+            # Without the lock, an access time is no reason to write over what others have saved.
             _direct(exchange, Directive("keep", id))
         else:
             _direct(exchange, Directive("save", id, state))
+
+    def _only_used(self, session: Any, state: bytes, arrived: bytes) -> bool:
+        """Whether the session differs in its access time alone from what arrived."""
+        before = pickle.loads(arrived)
+        try:
+            before._access_time = session._access_time
+        except AttributeError:
+            return False
+        return pickle.dumps(before, self.pickle_protocol) == state
 
     def _make_room(self, exchange: Exchange) -> None:
         # The directive is wanted for the own session, which can go no other way.
@@ -216,8 +255,11 @@ def _direct(exchange: Exchange, directive: Directive | None) -> None:
     response = _request().response
     if directive is None:
         response.headers.pop(HEADER.lower(), None)
-    else:
-        response.set_header(HEADER, directive.header(exchange.nonce))
+        return
+    response.set_header(HEADER, directive.header(exchange.nonce))
+    if directive.word == "renew" and exchange.set_cookie is not None:
+        # Again, since Quixote may have replaced the response that had the cookie.
+        exchange.set_cookie(directive.id)
 
 
 def _request() -> Any:

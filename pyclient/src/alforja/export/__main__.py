@@ -8,20 +8,28 @@ import sys
 from typing import Iterable, Iterator
 
 from alforja.export.python2 import Strings, convert
-from alforja.export.record import BadSession, Record, lines, to_line
-from alforja.export.stores import StoreError, open_store
+from alforja.export.record import BadSession, Record, StoreError, lines, to_line
+from alforja.export.stores import Store, open_store
 
 _DESCRIPTION = """\
 Copy the sessions of a store of session3's or session2's to another store, or to JSON Lines
 for `alforja sessions import`. FROM and TO are one of
 
-  directory:PATH   session3's DirectorySessionStore, alforja's, session2's
-  shelve:FILE      ShelveSessionStore
-  durus:FILE       DurusSessionStore, with --unpickle
-  -                JSON Lines, as alforja sessions import and export have them
+  directory:PATH     session3's DirectorySessionStore, alforja's, session2's
+  shelve:FILE        ShelveSessionStore
+  durus:FILE         DurusSessionStore, with --unpickle
+  mysql:DATABASE     MySQLSessionStore, in MySQL or MariaDB
+  postgres:DATABASE  PostgresSessionStore
+  -                  JSON Lines, as alforja sessions import and export have them
 
 Pickles are taken as they are. Nothing that they name is imported or called, but for Durus.
 A shelf and Durus do not know when a session was last used: it counts as used when it is imported.
+
+A database elsewhere: mysql://USER@HOST:PORT/DATABASE, postgres://USER@HOST:PORT/DATABASE.
+What that leaves out, a password above all, is taken from ~/.my.cnf, group [client]; for PostgreSQL
+from ~/.pgpass and the variables PGHOST, PGUSER and so on. A table that is missing in TO is made.
+The drivers are PyMySQL and psycopg[binary], on PyPI.
+
 What TO has already stays. A session that cannot be copied is named and stops nothing;
 the exit code is 1 then, and 2 when nothing could be done. Stop the application first.
 """
@@ -29,6 +37,7 @@ the exit code is 1 then, and 2 when nothing could be done. Stop the application 
 _EPILOG = """\
 examples:
   python3 -m alforja.export shelve:sessions.db | alforja sessions import --store directory:PATH
+  python3 -m alforja.export mysql:shop > sessions.jsonl
   python3 -m alforja.export --python2 utf-8 --attribute digest=bytes directory:OLD > new.jsonl
   alforja sessions export --store directory:PATH | python3 -m alforja.export - shelve:sessions.db
 """
@@ -42,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         parser.error(str(error))
     try:
-        copied, kept, failed = _run(options.source, options.target, options.unpickle, strings)
+        copied, kept, failed = _run(options, strings)
     except BrokenPipeError:
         raise
     except (StoreError, OSError) as error:
@@ -65,6 +74,12 @@ def _parser() -> argparse.ArgumentParser:
         "--unpickle",
         action="store_true",
         help="unpickle what is in Durus: that can run whatever its writer wanted",
+    )
+    parser.add_argument(
+        "--table",
+        metavar="NAME",
+        default="sessions",
+        help="the table in the database; default: sessions",
     )
     parser.add_argument(
         "--python2",
@@ -107,13 +122,13 @@ def _check_codec(codec: str) -> None:
         raise ValueError(f"{codec!r} is no codec for text, and not bytes") from error
 
 
-def _run(source: str, target: str, unpickle: bool, strings: Strings | None) -> tuple[int, int, int]:
+def _run(options: argparse.Namespace, strings: Strings | None) -> tuple[int, int, int]:
     """Copy, and return how many were copied, were there already, and failed."""
     copied = kept = failed = 0
-    reading = None if source == "-" else open_store(source, False, unpickle)
+    reading = _opened(options.source, False, options)
     items: Iterable[Record | BadSession] = lines(sys.stdin) if reading is None else reading.read()
     try:
-        writing = None if target == "-" else open_store(target, True, unpickle)
+        writing = _opened(options.target, True, options)
         try:
             for item in _converted(items, strings):
                 try:
@@ -136,6 +151,12 @@ def _run(source: str, target: str, unpickle: bool, strings: Strings | None) -> t
         if reading is not None:
             reading.close()
     return copied, kept, failed
+
+
+def _opened(name: str, create: bool, options: argparse.Namespace) -> Store | None:
+    if name == "-":
+        return None
+    return open_store(name, create, unpickle=options.unpickle, table=options.table)
 
 
 def _converted(

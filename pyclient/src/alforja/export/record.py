@@ -24,6 +24,15 @@ class BadSession(ValueError):
     """One session cannot be moved. The others can."""
 
 
+class StoreError(Exception):
+    """The store as a whole cannot be used."""
+
+
+def found(id: str, state: bytes, modified: int | None = None) -> Record | BadSession:
+    """Return the session that a store has under this id."""
+    return Record(id, state, modified) if valid(id) else BadSession(f"not a session id: {id!r}")
+
+
 def to_line(record: Record) -> str:
     r"""Return the line that `alforja sessions import` takes, see docs/sessions.md.
 

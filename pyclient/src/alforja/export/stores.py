@@ -12,9 +12,9 @@ import pickle
 from typing import Any, Iterator, Protocol
 
 from alforja.directory import DirectorySessionStore
-from alforja.export.record import BadSession, Record
+from alforja.export.record import BadSession, Record, StoreError, found
+from alforja.export.sql import MySQL, Postgres
 from alforja.files import SessionFiles
-from alforja.ids import valid
 
 
 class Store(Protocol):
@@ -27,22 +27,25 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
-class StoreError(Exception):
-    """The store as a whole cannot be used."""
-
-
-def open_store(name: str, create: bool, unpickle: bool) -> Store:
-    """Open `kind:path`. `create` is for writing; Durus needs `unpickle`."""
+def open_store(name: str, create: bool, unpickle: bool, table: str) -> Store:
+    """Open `kind:path`. `create` is for writing; Durus needs `unpickle`, a database its `table`."""
     kind, separator, path = name.partition(":")
-    if kind not in _KINDS or not separator or not path:
-        raise StoreError(f"{name!r}: want shelve:FILE, durus:FILE, directory:PATH or -")
+    if kind not in (*_FILES, *_DATABASES) or not separator or not path:
+        raise StoreError(
+            f"{kind + separator!r}: want shelve:FILE, durus:FILE, mysql:DATABASE, "
+            "postgres:DATABASE, directory:PATH or -"
+        )
     if kind == "durus" and not unpickle:
         raise StoreError(
             "Durus keeps all sessions in one pickle, so they must be unpickled: that imports and "
             "calls what they name. If you trust who could write that file, give --unpickle, "
             "with PYTHONPATH set to where the application's modules are"
         )
-    store: Store = _KINDS[kind](path, create)
+    store: Store
+    if kind in _DATABASES:
+        store = _DATABASES[kind](path, create, table)
+    else:
+        store = _FILES[kind](path, create)
     return store
 
 
@@ -92,11 +95,7 @@ class Shelf:
 
     def read(self) -> Iterator[Record | BadSession]:
         for key in self._db.keys():
-            id = key.decode("utf-8", "replace")
-            if valid(id):
-                yield Record(id, self._db[key])
-            else:
-                yield BadSession(f"not a session id: {id!r}")
+            yield found(key.decode("utf-8", "replace"), self._db[key])
 
     def write(self, record: Record) -> bool:
         key = record.id.encode("ascii")
@@ -135,15 +134,12 @@ class Durus:
 
     def read(self) -> Iterator[Record | BadSession]:
         for id, session in self._sessions.items():
-            if not valid(id):
-                yield BadSession(f"not a session id: {id!r}")
-                continue
             try:
                 state = pickle.dumps(session, DirectorySessionStore.pickle_protocol)
             except Exception as error:  # an application's __reduce__ may raise anything
                 yield BadSession(f"{id[:8]}...: {error}")
             else:
-                yield Record(id, state)
+                yield found(id, state)
 
     def write(self, record: Record) -> bool:
         if record.id in self._sessions:
@@ -160,4 +156,5 @@ class Durus:
         self._storage.close()
 
 
-_KINDS: dict[str, Any] = {"directory": Directory, "shelve": Shelf, "durus": Durus}
+_FILES: dict[str, Any] = {"directory": Directory, "shelve": Shelf, "durus": Durus}
+_DATABASES: dict[str, Any] = {"mysql": MySQL, "postgres": Postgres}
