@@ -5,6 +5,7 @@ import signal
 import pytest
 
 import harness
+from browsing import start_browser
 
 
 def pytest_configure():
@@ -54,3 +55,10 @@ def gateway(tmp_path, run):
         return run(harness.Gateway(tmp_path, *args, **options))
 
     return start
+
+
+@pytest.fixture
+def browser(tmp_path):
+    driver = start_browser(tmp_path / "profile")
+    yield driver
+    driver.quit()

@@ -1,8 +1,10 @@
 """Pages in Go and pages in Quixote, on the same sessions."""
 
+import json
 import os
 import pathlib
 import pickle
+import signal
 import subprocess
 
 import pytest
@@ -16,8 +18,12 @@ CLASSES = {
     "quixote": "testapp.DirtySession",
     "shop": "migrating.ShopSession",
 }
-EVERYWHERE = [("managed", name) for name in CLASSES] + [
-    ("shared", name) for name in ("session", "dict", "shop")
+# Go beside the Quixote workers in one gateway, in both modes, and Go in a worker of its own.
+MODES = ["managed", "shared", "worker"]
+EVERYWHERE = [
+    *(("managed", name) for name in CLASSES),
+    *(("shared", name) for name in ("session", "dict", "shop")),
+    *(("worker", name) for name in ("dict", "shop")),
 ]
 
 
@@ -47,9 +53,37 @@ class Site(Gateway):
         self.argv = [str(a) for a in (binary, *options, "--class", CLASSES[name], "--", *command)]
 
 
+def configured(tmp, binary, name):
+    """The same by configuration alone: Go in a worker, which has several requests at a time."""
+    config = tmp / "alforja.toml"
+    command = [str(binary), "--worker", "--class", CLASSES[name]]
+    config.write_text(f"""
+workers = 4
+
+[[pool]]
+name = "go"
+prefix = "/go/"
+command = {json.dumps(command)}
+workers = 2
+worker_concurrency = 4
+""")
+    return Gateway(
+        tmp,
+        "--config",
+        config,
+        command=managed("migrating.create_publisher"),
+        env={"SESSION_CLASS": name},
+    )
+
+
 @pytest.fixture
 def site(run, tmp_path, binary):
-    return lambda mode, name: run(Site(tmp_path, binary, mode, name))
+    def start(mode, name):
+        if mode == "worker":
+            return run(configured(tmp_path, binary, name))
+        return run(Site(tmp_path, binary, mode, name))
+
+    return start
 
 
 def load(g, client, monkeypatch):
@@ -102,7 +136,7 @@ def test_nothing_is_lost_between_the_two(site, mode, name):
         assert first.get(page).json()["counter"] == clients * rounds
 
 
-@pytest.mark.parametrize("mode", ["managed", "shared"])
+@pytest.mark.parametrize("mode", MODES)
 def test_a_cart_survives_what_go_writes(site, mode):
     g = site(mode, "shop")
     client = Client(g.http)
@@ -110,12 +144,13 @@ def test_a_cart_survives_what_go_writes(site, mode):
     path = g.sessions / client.cookies["QX_session"]
     cart = path.read_bytes().partition(b"cart")[2]
     pickled = client.get("/pickled").text
-    for i in range(1000):
+    for i in range(500):
         assert client.get(f"/go/note?text={i}%20%C3%B1").status == 200
+        assert client.get("/go/counter").text == str(i + 1)
     # The cart is the last attribute: all that follows its name is as it was.
     assert path.read_bytes().partition(b"cart")[2] == cart
     assert client.get("/pickled").text == pickled
-    assert client.get("/whoami").json()["note"] == "999 ñ"
+    assert client.get("/whoami").json()["note"] == "499 ñ"
     assert client.get("/go/lines").json() == [{"SKU": "helmet", "N": 1}, {"SKU": "lance", "N": 2}]
 
 
@@ -159,3 +194,32 @@ def test_login_in_go_leaves_nothing_to_session_fixation(site):
     assert attacker.get("/whoami").json()["user"] is None
     assert victim.get("/whoami").json()["user"] == "quijote"
     assert victim.get("/pickled").status == 200  # the cart has moved along
+
+
+def test_a_worker_in_go_is_supervised_as_one_in_python(site):
+    g = site("worker", "shop")
+    client = Client(g.http)
+    assert client.get("/login?name=quijote").status == 200
+
+    def pids():
+        return {pid for name, pid in g.workers().items() if name.startswith("go-")}
+
+    def told(pid):
+        lines = g.logged('"worker ready"')
+        return [x["after_ms"] for x in lines if x.get("pid") == pid]
+
+    harness.wait_until(lambda: len(pids()) == 2, "both run")
+    first = pids()
+    for pid in first:
+        [after] = harness.wait_until(lambda pid=pid: told(pid), f"{pid} is ready")
+        assert after < 5000  # then one that says nothing is believed to be ready
+    assert client.get("/go/counter").text == "1"
+    for pid in first:
+        os.kill(pid, signal.SIGKILL)
+    assert client.get("/go/counter").text == "2"
+    harness.wait_until(lambda: len(pids()) == 2 and not pids() & first, "others run")
+    second = pids()
+    g.process.send_signal(signal.SIGHUP)
+    harness.wait_until(lambda: not any(map(harness.alive, second)), "they are replaced")
+    assert client.get("/go/counter").text == "3"
+    assert client.get("/counter").text == "4"

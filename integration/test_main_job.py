@@ -6,19 +6,11 @@ import re
 import signal
 
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.expected_conditions import staleness_of
-from selenium.webdriver.support.wait import WebDriverWait
 
 import harness
+from browsing import click, text
 from harness import Client, Server, wait_until
-
-CHROMIUM = (
-    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --window-size=900,1000"
-)
 
 
 class Demo(Server):
@@ -47,25 +39,12 @@ class Demo(Server):
         return [int(pid) for pid in re.findall(r'"worker started".*?"pid":(\d+)', self.text())]
 
 
-@pytest.fixture
-def browser(tmp_path):
-    options = webdriver.ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
-    for argument in CHROMIUM.split():
-        options.add_argument(argument)
-    options.add_argument(f"--user-data-dir={tmp_path}/profile")
-    driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
-    driver.set_page_load_timeout(harness.DEADLINE)
-    yield driver
-    driver.quit()
-
-
 def test_log_in_count_restart_log_out(run, browser, tmp_path):
     demo = run(Demo(tmp_path))
     browser.get(demo.url)
     browser.find_element(By.NAME, "name").send_keys("Dulcinea")
     press(browser, "login")
-    assert "Dulcinea" in browser.find_element(By.TAG_NAME, "body").text
+    assert "Dulcinea" in text(browser)
     for _ in range(5):
         press(browser, "increment")
     assert count(browser) == 5
@@ -74,7 +53,7 @@ def test_log_in_count_restart_log_out(run, browser, tmp_path):
     assert not [pid for pid in demo.worker_pids() if harness.alive(pid)]
     demo = run(Demo(tmp_path, demo.port))
     browser.get(demo.url)
-    assert "Dulcinea" in browser.find_element(By.TAG_NAME, "body").text
+    assert "Dulcinea" in text(browser)
     assert count(browser) == 5
 
     for pid in demo.worker_pids():
@@ -85,20 +64,17 @@ def test_log_in_count_restart_log_out(run, browser, tmp_path):
 
     [session] = (tmp_path / "sessions").iterdir()
     press(browser, "logout")
-    assert "Dulcinea" not in browser.find_element(By.TAG_NAME, "body").text
+    assert "Dulcinea" not in text(browser)
     assert not session.exists()
     assert not [c for c in browser.get_cookies() if c["name"] == "QX_session"]
 
 
 def press(browser, action):
-    """Press a form's button, and wait for the page that follows."""
-    button = browser.find_element(By.CSS_SELECTOR, f"form[action$={action}] button")
-    button.click()
-    WebDriverWait(browser, harness.DEADLINE).until(staleness_of(button))
+    click(browser, f"form[action$={action}] button")
 
 
 def count(browser):
-    return int(browser.find_element(By.ID, "counter").text)
+    return int(text(browser, "#counter"))
 
 
 def test_four_processes_share_the_session(gateway):

@@ -2,6 +2,9 @@
 // answer all but what is below /go/, with the same sessions.
 //
 //	gohandlers --http ADDRESS --store DIRECTORY --mode managed|shared --class MODULE.NAME -- COMMAND...
+//	gohandlers --worker --class MODULE.NAME
+//
+// With --worker it is what is below /go/ alone, for alforja serve to start.
 package main
 
 import (
@@ -35,18 +38,42 @@ func run(ctx context.Context) error {
 	path := flag.String("store", "", "the sessions' directory")
 	mode := flag.String("mode", string(gateway.Managed), `"managed" or "shared"`)
 	className := flag.String("class", "session3.Session.Session", "what Go makes new sessions of")
+	worker := flag.Bool("worker", false, "be a worker")
 	flag.Parse()
 
-	sessions, err := directory.Open(*path, directory.Options{Create: true})
+	class, err := classNamed(*className)
 	if err != nil {
 		return err
 	}
-	defer sessions.Close()
-	dot := strings.LastIndexByte(*className, '.')
-	if dot < 0 {
-		return fmt.Errorf("class %q has no module", *className)
+	sessions := gateway.Sessions{Mode: gateway.Mode(*mode), Class: class}
+	if *worker {
+		return gateway.ServeWorker(ctx, pages(), gateway.WorkerOptions{Sessions: sessions})
 	}
-	class := gateway.SessionClass{Import: pickle.Import{Module: (*className)[:dot], Name: (*className)[dot+1:]}}
+	store, err := directory.Open(*path, directory.Options{Create: true})
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	sessions.Store = store
+	g, err := gateway.New(ctx, gateway.Options{
+		FrontOptions: gateway.FrontOptions{HTTP: []string{*address}},
+		Pools:        []gateway.WorkerPool{{Supervised: gateway.SupervisorOptions{Command: flag.Args(), Workers: 4}}},
+		Handlers:     map[string]http.Handler{"/go/": pages()},
+		Sessions:     sessions,
+	})
+	if err != nil {
+		return err
+	}
+	return g.Run(ctx)
+}
+
+// classNamed returns the class of new sessions.
+func classNamed(name string) (gateway.SessionClass, error) {
+	dot := strings.LastIndexByte(name, '.')
+	if dot < 0 {
+		return gateway.SessionClass{}, fmt.Errorf("class %q has no module", name)
+	}
+	class := gateway.SessionClass{Import: pickle.Import{Module: name[:dot], Name: name[dot+1:]}}
 	if class.Import.Name == "ShopSession" { // what its __init__ sets
 		class.Attributes = []pickle.Item{
 			{Key: pickle.Str("note"), Value: pickle.Str("")},
@@ -54,14 +81,5 @@ func run(ctx context.Context) error {
 			{Key: pickle.Str("cart"), Value: pickle.None{}},
 		}
 	}
-	g, err := gateway.New(ctx, gateway.Options{
-		FrontOptions: gateway.FrontOptions{HTTP: []string{*address}},
-		Pools:        []gateway.WorkerPool{{Supervised: gateway.SupervisorOptions{Command: flag.Args(), Workers: 4}}},
-		Handlers:     map[string]http.Handler{"/go/": pages()},
-		Sessions:     gateway.Sessions{Store: sessions, Mode: gateway.Mode(*mode), Class: class},
-	})
-	if err != nil {
-		return err
-	}
-	return g.Run(ctx)
+	return class, nil
 }
