@@ -41,18 +41,28 @@ def make(directory, id, user=None, cls=testapp.ShopSession, age=0, idle=0, **att
     return session
 
 
+def make_many(directory, count):
+    """Save sessions s0, s1... of the same bytes, last used a minute ago."""
+    make(directory, "s0", user="alonso", idle=60)
+    state = (directory / "s0").read_bytes()
+    then = (directory / "s0").stat().st_mtime
+    for i in range(1, count):
+        (directory / f"s{i}").write_bytes(state)
+        os.utime(directory / f"s{i}", (then, then))
+
+
 def load(directory, id):
     return DirectorySessionStore(str(directory)).load_session(id)
 
 
-def sessions(*args, code=0, stdin=None, text=True):
+def sessions(*args, code=0, stdin=None, text=True, timeout=60):
     done = subprocess.run(
         [BINARY, "sessions", *[str(a) for a in args]],
         capture_output=True,
         input=stdin,
         stdin=subprocess.DEVNULL if stdin is None else None,
         text=text,
-        timeout=60,
+        timeout=timeout,
     )
     assert done.returncode == code, done
     return done

@@ -1,14 +1,18 @@
 package catalog_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+	"pgregory.net/rapid"
 
 	"alforja/pickle"
 	"alforja/store"
@@ -135,6 +139,25 @@ func TestEntryJSON(t *testing.T) {
 			t.Errorf("got  %s (%v)\nwant %s", got, err, c.want)
 		}
 	}
+}
+
+// Whatever users call themselves, the line is one of JSON and says so.
+func TestEntryJSONKeepsNames(t *testing.T) {
+	runes := rapid.RuneFrom([]rune("ab \"\\/<>&\x00\x1b\n\x7f\u009b\u2028\u202e\ufffdñ\U0001f4a9"))
+	rapid.Check(t, func(t *rapid.T) {
+		want := catalog.Entry{User: rapid.StringOf(runes).Draw(t, "user"), Class: rapid.String().Draw(t, "class")}
+		line, err := want.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i := bytes.IndexFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }); i >= 0 {
+			t.Errorf("byte %d of %q is not for a terminal", i, line)
+		}
+		var got struct{ User, Class string }
+		if err := json.Unmarshal(line, &got); err != nil || got.User != want.User || got.Class != want.Class {
+			t.Errorf("%s is read as %+v (%v)", line, got, err)
+		}
+	})
 }
 
 func TestFilter(t *testing.T) {

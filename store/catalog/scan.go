@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	scanBatch   = 64 // sessions handed on at a time
-	scanWorkers = 4  // at most; each may hold a state of store.MaxStateBytes
+	scanBatch   = 64      // sessions handed on at a time, at most
+	scanBytes   = 1 << 20 // of their states, at most by one session
+	scanWorkers = 4       // at most; each may hold a batch's states
 )
 
 // Scan calls work for each session of s, on several goroutines at once, and
@@ -73,11 +74,11 @@ func Scan[T any](ctx context.Context, s store.Store, work func(context.Context, 
 
 // list hands the sessions of s to batches.
 func list(ctx context.Context, s store.Store, batches chan<- []store.Info) error {
-	batch := make([]store.Info, 0, scanBatch)
+	batch, size := make([]store.Info, 0, scanBatch), int64(0)
 	send := func() error {
 		select {
 		case batches <- batch:
-			batch = make([]store.Info, 0, scanBatch)
+			batch, size = make([]store.Info, 0, scanBatch), 0
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
@@ -87,7 +88,8 @@ func list(ctx context.Context, s store.Store, batches chan<- []store.Info) error
 		if err != nil {
 			return err
 		}
-		if batch = append(batch, info); len(batch) == scanBatch {
+		batch, size = append(batch, info), size+info.Size
+		if len(batch) == scanBatch || size >= scanBytes {
 			if err := send(); err != nil {
 				return err
 			}

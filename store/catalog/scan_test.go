@@ -44,6 +44,42 @@ func TestEntriesSeesEachOnce(t *testing.T) {
 	}
 }
 
+// Whoever keeps states in the results, as an export does, holds a few large ones.
+func TestScanHoldsFewLargeSessions(t *testing.T) {
+	var held, most atomic.Int64
+	large := &resized{filled(t, 200), store.MaxStateBytes}
+	err := catalog.Scan(t.Context(), large, func(context.Context, store.Info) int64 {
+		return held.Add(1)
+	}, func(n int64) error {
+		most.Store(max(most.Load(), n))
+		held.Add(-1)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := most.Load(); n > 10 { // two for each of four workers, and a pair in passing
+		t.Errorf("%d sessions of 4 MiB were held at once", n)
+	}
+}
+
+// resized is a store that says of each session that it has size bytes.
+type resized struct {
+	store.Store
+	size int64
+}
+
+func (r *resized) All(ctx context.Context, after string) iter.Seq2[store.Info, error] {
+	return func(yield func(store.Info, error) bool) {
+		for info, err := range r.Store.All(ctx, after) {
+			info.Size = r.size
+			if !yield(info, err) {
+				return
+			}
+		}
+	}
+}
+
 // A faulty store fails to load one session, and its list after some.
 type faulty struct {
 	store.Store

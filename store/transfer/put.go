@@ -43,8 +43,8 @@ func (c *Counts) add(o Outcome) {
 
 // put brings a session into the store, under its lock there. Unless overwrite
 // is set, another state that was modified later stays. After an interruption
-// the session may have the new state and count as modified now; putting it
-// again mends that.
+// the session may have the new state and count as modified then; what the
+// source saves from then on is later still.
 func put(ctx context.Context, to dated.Store, r *Record, wait time.Duration, overwrite bool) (Outcome, error) {
 	unlock, err := dated.Lock(ctx, to, r.ID, wait)
 	if err != nil {
@@ -72,9 +72,11 @@ func put(ctx context.Context, to dated.Store, r *Record, wait time.Duration, ove
 			return Unchanged, nil
 		}
 		return Touched, setModified(ctx, to, r)
-	case later && !overwrite: // also than what has no time
+	case later && !overwrite && !bytes.HasPrefix(state, r.State): // later also than what has no time
 		return Newer, nil
 	}
+	// With that prefix it is the same pickle, and what is behind its STOP was left by a kill in the middle of an
+	// update in place, before this session got its time.
 	if found, err = to.Update(ctx, r.ID, r.State); err != nil {
 		return 0, err
 	}
