@@ -278,7 +278,7 @@ pid {self.tmp}/pid;
 error_log {self.tmp}/error.log info;
 worker_processes 1;
 user root;
-events {{ worker_connections 512; }}
+events {{ worker_connections 2048; }}
 http {{
     access_log off;
     client_body_temp_path {self.tmp}/body;
@@ -291,16 +291,21 @@ http {{
     server {{
         listen 127.0.0.1:{self.port};
         location / {{
-            include /etc/nginx/scgi_params;
-            # Debian's newer scgi_params set it to $host, without the port that is not 80 here.
-            scgi_param HTTP_HOST $http_host;
-            scgi_pass {upstream};
+            {self.passing(upstream)}
             {extra}
         }}
     }}
 }}
 """)
         super().__init__(["/usr/sbin/nginx", "-c", conf, "-p", self.tmp], self.tmp / "log")
+
+    def passing(self, upstream):
+        """The directives that pass a request on."""
+        # Debian's newer scgi_params set HTTP_HOST to $host, without the port that is not 80 here.
+        return f"""
+            include /etc/nginx/scgi_params;
+            scgi_param HTTP_HOST $http_host;
+            scgi_pass {upstream};"""
 
     def start(self):
         super().start()

@@ -82,6 +82,8 @@ def test_metrics(site):
     assert figure(text, 'alforja_workers{pool="/",state="idle"}') == 2
     assert figure(text, 'alforja_workers{pool="/",state="dead"}') == 0
     assert figure(text, 'alforja_queue_length{pool="/"}') == 0
+    assert figure(text, 'alforja_worker_starts_total{pool="/"}') == 2
+    assert figure(text, 'alforja_worker_resident_bytes{pool="/",worker="1"}') > 1 << 20
     assert figure(text, 'alforja_store_duration_seconds_count{operation="update"}') == 2
     assert figure(text, "process_open_fds") > 0
     assert figure(text, "go_goroutines") > 0
@@ -110,9 +112,11 @@ def test_status_and_workers(site):
     lines = [json.loads(x) for x in alforja(g, "workers", "--json").stdout.splitlines()]
     assert {x["pid"] for x in lines} == set(g.workers().values())
     assert sorted(x["state"] for x in lines) == ["busy", "idle"]
-    assert all(x["resident"] > 1 << 20 for x in lines)
+    assert all(x["resident"] > x["private"] > 1 << 20 for x in lines)
     table = alforja(g, "workers").stdout.splitlines()
-    assert table[0].split() == ["worker", "state", "busy", "requests", "pid", "MiB"]
+    assert table[0].split() == [
+        *("worker", "state", "busy", "requests", "pid", "MiB", "own", "reason")
+    ]
     assert len(table) == 3
     busy.join()
 

@@ -185,6 +185,15 @@ def test_check_says_everything_by_line(tmp_path):
     ("text", "says"),
     [
         ("[[pool]]\nname = 'a'\n", "alforja.toml:5: the pool has no prefix"),
+        ("lock_wait = '-1s'\nmax_body = -1\n", "alforja.toml:5: lock wait is negative"),
+        ("lock_wait = '-1s'\nmax_body = -1\n", "alforja.toml:6: max body is negative"),
+        ("workers = 2\nmin_workers = 3\n", "alforja.toml:5: min workers 3 is more than"),
+        ("log_format = 'xml'\n", "alforja.toml:5: --log-format"),
+        ("access_log_format = 'combined'\n", "alforja.toml:5: --access-log-format"),
+        (
+            "[[pool]]\nname = 'a'\nprefix = '/a'\ncommand = ['no-such-command']\n",
+            "alforja.toml:8: worker command",
+        ),
         ("worker_user = 'no-such-user'\n", "user of the workers"),
         ("https = ['127.0.0.1:0']\ntls_cert = '/none'\ntls_key = '/none'\n", "/none"),
         ("mode = 'sharde'\n", "want one of"),
@@ -195,4 +204,7 @@ def test_check_says_everything_by_line(tmp_path):
 def test_check_looks_at_what_is_named(tmp_path, text, says):
     done = check(tmp_path, CHECKED % tmp_path + text)
     assert (done.returncode, says in done.stderr) == (2, True), done.stderr
+    assert len(done.stderr.splitlines()) <= len(text.splitlines()), (
+        "what is wrong, not what follows"
+    )
     assert not (tmp_path / "sessions").exists()

@@ -1,0 +1,1 @@
+"""The parts of integration/bench.py: stacks, their load, processor time, the report."""
