@@ -1,11 +1,14 @@
+import contextlib
 import os
 import shutil
 import signal
+import subprocess
 
 import pytest
 
 import harness
 from browsing import start_browser
+from processes import successors
 
 
 def pytest_configure():
@@ -62,3 +65,26 @@ def browser(tmp_path):
     driver = start_browser(tmp_path / "profile")
     yield driver
     driver.quit()
+
+
+@pytest.fixture
+def chain():
+    """Gateways that replaced one another: the last one is nobody's child, and is ended here."""
+    gateways = []
+    yield gateways
+    for g in gateways:
+        for pid in successors(g):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+            harness.wait_until(lambda pid=pid: not harness.alive(pid), f"{pid} ends")
+
+
+@pytest.fixture(scope="session")
+def gohandlers(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bin") / "gohandlers"
+    subprocess.run(
+        ["go", "build", "-race", "-o", path, "./integration/gohandlers"],
+        cwd=harness.TREE,
+        check=True,
+    )
+    return path

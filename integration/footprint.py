@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
+from administration import ask, figure
 from harness import wait_until
-from test_admin import ask, figure
 
 
 class Footprint(NamedTuple):

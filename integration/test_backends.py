@@ -11,8 +11,8 @@ import time
 import pytest
 
 import harness
+from administration import alforja, ask, figure
 from harness import Client, wait_until
-from test_admin import alforja, ask, figure
 
 CONCURRENCY = 4
 

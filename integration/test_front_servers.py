@@ -14,6 +14,7 @@ import pytest
 
 import harness
 from harness import TREE, Client, Server, free_port, wait_until
+from uploads import MULTIPART, multipart
 
 EXAMPLES = TREE / "examples"
 ELSEWHERE = "127.0.0.2"  # where test clients come from; servers come from 127.0.0.1
@@ -306,16 +307,6 @@ def test_the_log_has_the_client(front):
     PlainClient(front.plain).get("/plain?logged")
     [line] = [x for x in front.gateway.logged("/plain") if x["msg"] == "request"]
     assert line["client"].startswith(ELSEWHERE)
-
-
-MULTIPART = {"Content-Type": "multipart/form-data; boundary=b0undary"}
-
-
-def multipart(data):
-    return (
-        b'--b0undary\r\nContent-Disposition: form-data; name="file"; filename="f.bin"\r\n'
-        b"Content-Type: application/octet-stream\r\n\r\n" + data + b"\r\n--b0undary--\r\n"
-    )
 
 
 def test_an_upload(front):

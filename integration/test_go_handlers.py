@@ -2,22 +2,15 @@
 
 import json
 import os
-import pathlib
 import pickle
 import signal
-import subprocess
 
 import pytest
 
 import harness
-from harness import Client, Gateway, concurrently, managed, stock
+from gosite import CLASSES, Site
+from harness import Client, Gateway, concurrently, managed
 
-CLASSES = {
-    "session": "session3.Session.Session",
-    "dict": "session3.DictSession.DictSession",
-    "quixote": "testapp.DirtySession",
-    "shop": "migrating.ShopSession",
-}
 # Go beside the Quixote workers in one gateway, in both modes, and Go in a worker of its own.
 MODES = ["managed", "shared", "worker"]
 EVERYWHERE = [
@@ -25,32 +18,6 @@ EVERYWHERE = [
     *(("shared", name) for name in ("session", "dict", "shop")),
     *(("worker", name) for name in ("dict", "shop")),
 ]
-
-
-@pytest.fixture(scope="module")
-def binary(tmp_path_factory):
-    path = tmp_path_factory.mktemp("bin") / "gohandlers"
-    subprocess.run(
-        ["go", "build", "-race", "-o", path, "./integration/gohandlers"],
-        cwd=harness.TREE,
-        check=True,
-    )
-    return path
-
-
-class Site(Gateway):
-    """The Go program with its Quixote workers."""
-
-    def __init__(self, tmp, binary, mode, name):
-        factory = "migrating.create_publisher"
-        command = (
-            managed(factory) if mode == "managed" else stock("migrating.create_shared_publisher")
-        )
-        sessions = pathlib.Path(tmp) / "sessions"
-        env = {"SESSION_CLASS": name, "SESSIONS_DIR": str(sessions)}
-        super().__init__(tmp, env=env)
-        options = ["--http", "127.0.0.1:0", "--store", sessions, "--mode", mode]
-        self.argv = [str(a) for a in (binary, *options, "--class", CLASSES[name], "--", *command)]
 
 
 def configured(tmp, binary, name):
@@ -77,11 +44,11 @@ worker_concurrency = 4
 
 
 @pytest.fixture
-def site(run, tmp_path, binary):
+def site(run, tmp_path, gohandlers):
     def start(mode, name):
         if mode == "worker":
-            return run(configured(tmp_path, binary, name))
-        return run(Site(tmp_path, binary, mode, name))
+            return run(configured(tmp_path, gohandlers, name))
+        return run(Site(tmp_path, gohandlers, mode, name))
 
     return start
 

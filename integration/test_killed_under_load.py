@@ -14,8 +14,8 @@ import harness
 from counters import Counters
 from footprint import check_memory, footprint, settled
 from harness import wait_until
+from processes import running
 from store_driver import FULL
-from test_workers import running
 
 GATEWAY_KILLS, WORKER_KILLS = (50, 200) if FULL else (5, 20)
 MARK = "ALFORJA_TEST_MARK"  # in the environment of all that a gateway starts

@@ -3,23 +3,20 @@
 4,000 requests, 5 reloads and 2 replacements; ALFORJA_FULL=1 makes it 20,000, 20 and 5.
 """
 
-import os
 import random
-import signal
 
 import pytest
 
 import harness
 from counters import Counters
-from harness import wait_until
+from processes import reload_workers, replace_program
 from store_driver import FULL
-from test_workers import chain, successors  # noqa: F401
 
 REQUESTS, RELOADS, REPLACEMENTS = (20_000, 20, 5) if FULL else (4_000, 5, 2)
 
 
 @pytest.mark.parametrize("front", ["http", "nginx"])
-def test_replaced_under_load(gateway, run, chain, tmp_path, front):  # noqa: F811
+def test_replaced_under_load(gateway, run, chain, tmp_path, front):
     listen = "--http", "127.0.0.1:0"
     if front == "nginx":
         listen = "--scgi", f"unix:{tmp_path}/scgi"
@@ -37,21 +34,3 @@ def test_replaced_under_load(gateway, run, chain, tmp_path, front):  # noqa: F81
     assert not any(counters.failures.values()), counters.failures
     counters.check(g.sessions)
     assert g.process.wait(harness.DEADLINE) == 0
-
-
-def reload_workers(g):
-    done = times(g, "reloaded")
-    os.kill(g.current, signal.SIGHUP)
-    wait_until(lambda: times(g, "reloaded") == done + 1, "the workers are reloaded", interval=0.1)
-
-
-def replace_program(g):
-    done = len(successors(g))
-    os.kill(g.current, signal.SIGUSR2)
-    wait_until(lambda: len(successors(g)) == done + 1, "another is started", interval=0.1)
-    wait_until(lambda: not harness.alive(g.current), f"{g.current} has ended", interval=0.1)
-    g.current = successors(g)[-1]
-
-
-def times(g, message):
-    return sum(line["msg"] == message for line in g.lines())

@@ -10,11 +10,9 @@ import pytest
 
 import harness
 from exporting import BYTES, PYTHON2, bring, export
+from gosite import Site
 from harness import Client
 from stored_sessions import CLASSES, lines, load, sessions
-from test_go_handlers import Site, binary
-
-__all__ = ["binary"]
 
 # The application's classes as Python 3 has them, under the names that Python 2 had.
 SHOP = {
@@ -97,10 +95,10 @@ def plain(value):
     return getattr(value, "__dict__", value)
 
 
-def test_pages_in_python_and_in_go(brought, run, tmp_path, binary):
+def test_pages_in_python_and_in_go(brought, run, tmp_path, gohandlers):
     before = {path.name: held(brought, path.name) for path in brought.iterdir()}
     assert len(before) == 9
-    site = Site(tmp_path, binary, "managed", "session")
+    site = Site(tmp_path, gohandlers, "managed", "session")
     site.env["PYTHONPATH"] = os.pathsep.join([str(harness.APPS), str(tmp_path)])
     g = run(site)
     for id, (cls, _) in before.items():

@@ -17,10 +17,9 @@ import stored_sessions
 from counters import Threads
 from footprint import check_memory, footprint, settled
 from harness import Client, wait_until
+from processes import reload_workers, running
 from store_driver import FULL
-from test_front_servers import MULTIPART, multipart
-from test_replaced_under_load import reload_workers
-from test_workers import running
+from uploads import MULTIPART, multipart
 
 SECONDS = int(os.environ.get("ALFORJA_SOAK", 3600 if FULL else 60))
 ROUNDS = 6

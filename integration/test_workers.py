@@ -14,6 +14,7 @@ import pytest
 
 import harness
 from harness import Client, wait_until
+from processes import running, successors
 
 
 @pytest.fixture
@@ -61,12 +62,6 @@ def load(g, clients=4):
             thread.join()
     assert not failures
     assert len(counts) == clients and min(counts) > 0
-
-
-def running(g):
-    """The process ids of the workers that have not ended."""
-    started = {line["pid"] for line in g.lines() if line["msg"] == "worker started"}
-    return {pid for pid in started if harness.alive(pid)}
 
 
 def test_replaced_after_requests(site):
@@ -325,22 +320,6 @@ def test_crash_loops_back_off(site):
     wait_until(lambda: len({line["again_in"] for line in g.logged("again_in")}) >= 2, "backs off")
     g.version.write_text("2")
     wait_until(lambda: Client(g.http).get("/version").text == "2", "it comes back", timeout=20)
-
-
-def successors(g):
-    return [line["pid"] for line in g.lines() if line["msg"] == "another gateway takes over"]
-
-
-@pytest.fixture
-def chain():
-    """Gateways that replaced one another: the last one is nobody's child, and is ended here."""
-    gateways = []
-    yield gateways
-    for g in gateways:
-        for pid in successors(g):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-            wait_until(lambda pid=pid: not harness.alive(pid), f"{pid} ends")
 
 
 def test_replaced_by_another_program(site, chain):
