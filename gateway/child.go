@@ -244,7 +244,7 @@ func (c *child) finish() {
 	select {
 	case <-c.ended:
 	case <-time.After(stopTimeout):
-		c.slot.log.Warn("worker does not end, killing it", "after", stopTimeout)
+		c.slot.log.Warn("worker does not end, killing it", "after_ms", stopTimeout.Milliseconds())
 		c.signal(unix.SIGKILL)
 		<-c.ended
 	}
@@ -266,11 +266,21 @@ func (c *child) failure() error {
 // lastLines keeps the end of what a process has printed.
 type lastLines struct {
 	mu    sync.Mutex
-	lines []string
+	lines []printedLine
 }
 
-// keepLines is enough for the end of a Python traceback.
-const keepLines = 20
+type printedLine struct {
+	text string
+	at   time.Time
+}
+
+const (
+	// keepLines is enough for the end of a Python traceback.
+	keepLines = 20
+	// keepTime is how long before the end of a process its words may have to do with that.
+	// What it printed earlier, the error of another request say, does not explain it.
+	keepTime = 5 * time.Second
+)
 
 // readFrom logs what the process prints, a line at a time.
 func (l *lastLines) readFrom(output io.ReadCloser, log *slog.Logger) {
@@ -286,7 +296,7 @@ func (l *lastLines) readFrom(output io.ReadCloser, log *slog.Logger) {
 		if len(l.lines) == keepLines {
 			l.lines = l.lines[1:]
 		}
-		l.lines = append(l.lines, string(line))
+		l.lines = append(l.lines, printedLine{string(line), time.Now()})
 		l.mu.Unlock()
 	}
 }
@@ -294,5 +304,11 @@ func (l *lastLines) readFrom(output io.ReadCloser, log *slog.Logger) {
 func (l *lastLines) text() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return strings.Join(l.lines, "\n")
+	var recent []string
+	for _, line := range l.lines {
+		if time.Since(line.at) < keepTime {
+			recent = append(recent, line.text)
+		}
+	}
+	return strings.Join(recent, "\n")
 }

@@ -299,7 +299,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	} else {
 		notify(g.opts.Logger, daemon.SdNotifyStopping)
 	}
-	g.opts.Logger.Info("stopping: waiting for running requests", "at_most", g.opts.DrainTimeout)
+	g.opts.Logger.Info("stopping: waiting for running requests", "at_most_ms", g.opts.DrainTimeout.Milliseconds())
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.opts.DrainTimeout)
 	defer cancel()
 	g.shutDown(drain, front.isForClients)

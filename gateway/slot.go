@@ -258,7 +258,7 @@ func (sl *slot) expectReady(c *child) *time.Timer {
 		}
 		time.AfterFunc(sl.opts.StartTimeout-min(probation, sl.opts.StartTimeout), func() {
 			if !c.ready.Load() {
-				sl.log.Error("worker is not ready in time, ending it", "pid", c.pid, "after", sl.opts.StartTimeout)
+				sl.log.Error("worker is not ready in time, ending it", "pid", c.pid, "after_ms", sl.opts.StartTimeout.Milliseconds())
 				c.abort()
 			}
 		})

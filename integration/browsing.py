@@ -1,6 +1,7 @@
 """A real browser for the tests: headless Chromium."""
 
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.expected_conditions import staleness_of
@@ -30,7 +31,10 @@ def click(browser, selector):
     """Click what the CSS selector finds, and wait for the page that follows."""
     element = browser.find_element(By.CSS_SELECTOR, selector)
     element.click()
-    WebDriverWait(browser, harness.DEADLINE).until(staleness_of(element))
+    # Between two pages chromedriver may say that the node "does not belong to the document"
+    # as an error of no kind of its own; the next question is answered as it should be.
+    waiting = WebDriverWait(browser, harness.DEADLINE, ignored_exceptions=[WebDriverException])
+    waiting.until(staleness_of(element))
 
 
 def text(browser, selector="body"):

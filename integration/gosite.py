@@ -12,6 +12,11 @@ CLASSES = {
 }
 
 
+def environment(name):
+    """What the Quixote workers are told. Each would pickle a set in an order of its own."""
+    return {"SESSION_CLASS": name, "PYTHONHASHSEED": "0"}
+
+
 class Site(Gateway):
     """The Go program with its Quixote workers."""
 
@@ -21,7 +26,7 @@ class Site(Gateway):
             managed(factory) if mode == "managed" else stock("migrating.create_shared_publisher")
         )
         sessions = pathlib.Path(tmp) / "sessions"
-        env = {"SESSION_CLASS": name, "SESSIONS_DIR": str(sessions)}
+        env = {"SESSIONS_DIR": str(sessions), **environment(name)}
         super().__init__(tmp, env=env)
         options = ["--http", "127.0.0.1:0", "--store", sessions, "--mode", mode]
         self.argv = [str(a) for a in (binary, *options, "--class", CLASSES[name], "--", *command)]

@@ -301,10 +301,10 @@ http {{
 
     def passing(self, upstream):
         """The directives that pass a request on."""
-        # Debian's newer scgi_params set HTTP_HOST to $host, without the port that is not 80 here.
+        # Debian's newer scgi_params set HTTP_HOST to $host; the port is not 80 here.
         return f"""
             include /etc/nginx/scgi_params;
-            scgi_param HTTP_HOST $http_host;
+            scgi_param HTTP_HOST $host:$server_port;
             scgi_pass {upstream};"""
 
     def start(self):

@@ -8,7 +8,7 @@ import signal
 import pytest
 
 import harness
-from gosite import CLASSES, Site
+from gosite import CLASSES, Site, environment
 from harness import Client, Gateway, concurrently, managed
 
 # Go beside the Quixote workers in one gateway, in both modes, and Go in a worker of its own.
@@ -39,7 +39,7 @@ worker_concurrency = 4
         "--config",
         config,
         command=managed("migrating.create_publisher"),
-        env={"SESSION_CLASS": name},
+        env=environment(name),
     )
 
 

@@ -2,6 +2,7 @@
 
 import pickle
 import subprocess
+import sys
 
 import pytest
 from selenium.webdriver.common.by import By
@@ -70,6 +71,7 @@ def at_step(run, tmp_path, binary):
 def stored(shop, monkeypatch):
     """The one session of the store, as Python unpickles it."""
     monkeypatch.syspath_prepend(str(SHOP / "python"))
+    monkeypatch.delitem(sys.modules, "shop", raising=False)  # another test's shop
     [path] = shop.sessions.iterdir()
     return pickle.loads(path.read_bytes())
 

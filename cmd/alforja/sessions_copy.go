@@ -27,8 +27,9 @@ func copySessionsCommand() *cobra.Command {
 		Long: `copy makes one pass over the store FROM and brings to TO what is not there or
 differs: the state, byte for byte, and the time at which it was last saved or
 touched. TO is made if it is missing. A session that was saved later in TO than
-in FROM stays there as it is; sessions that do not verify are named and left
-out (exit code 1).
+in FROM stays there as it is; sessions whose pickle is malformed are named and
+left out (exit code 1). What a policy refuses is copied: the gateway on TO judges
+it by its own, as FROM's does.
 
 copy can be interrupted and run again: it does what is left to do. To move a
 running site:

@@ -23,7 +23,8 @@ exist, or to standard output: as JSON Lines, or with --tar as a tar archive of
 pickles, each with its time. import reads both, and gives the same sessions.
 
 A line has the keys id, user, class, protocol, size, modified, created, error
-(where the session does not verify) and pickle, in base64.
+(where the pickle is malformed) and pickle, in base64. No policy is asked: import
+does that.
 
 Whoever has the file has the sessions. FILE is made for its owner alone.`,
 		Example: `  alforja sessions export --store directory:/var/lib/app/sessions backup.jsonl

@@ -127,7 +127,7 @@ func (g *globals) printJSON(out *bufio.Writer) error {
 // print prints a table, and the allow-list in TOML.
 func (g *globals) print(out *bufio.Writer) {
 	uses := g.tally.Uses()
-	fmt.Fprintf(out, "# %s, %d that do not verify\n", plural(g.tally.Sessions, "session"), g.tally.Broken)
+	fmt.Fprintf(out, "# %s, %d of them malformed\n", plural(g.tally.Sessions, "session"), g.tally.Broken)
 	if g.tally.Beyond > 0 {
 		fmt.Fprintf(out, "# %d imports not counted: more than %d names\n", g.tally.Beyond, catalog.MaxTally)
 	}
