@@ -1,12 +1,8 @@
 package gateway
 
 import (
-	"bufio"
-	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"maps"
 	"os"
 	"os/exec"
@@ -14,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -166,7 +161,7 @@ func startChild(sl *slot) (*child, error) {
 	logged := make(chan struct{})
 	go func() {
 		defer close(logged)
-		c.last.readFrom(output, sl.log)
+		c.last.readFrom(output, sl.opts.hides, sl.log)
 	}()
 	go func() {
 		c.status = wait()
@@ -261,54 +256,4 @@ func (c *child) failure() error {
 		how += "; it last said:\n" + last
 	}
 	return errors.New(how)
-}
-
-// lastLines keeps the end of what a process has printed.
-type lastLines struct {
-	mu    sync.Mutex
-	lines []printedLine
-}
-
-type printedLine struct {
-	text string
-	at   time.Time
-}
-
-const (
-	// keepLines is enough for the end of a Python traceback.
-	keepLines = 20
-	// keepTime is how long before the end of a process its words may have to do with that.
-	// What it printed earlier, the error of another request say, does not explain it.
-	keepTime = 5 * time.Second
-)
-
-// readFrom logs what the process prints, a line at a time.
-func (l *lastLines) readFrom(output io.ReadCloser, log *slog.Logger) {
-	defer output.Close()
-	lines := bufio.NewReaderSize(output, 8<<10)
-	for {
-		line, _, err := lines.ReadLine()
-		if err != nil {
-			return
-		}
-		log.LogAttrs(context.Background(), slog.LevelInfo, "worker says", slog.String("line", string(line)))
-		l.mu.Lock()
-		if len(l.lines) == keepLines {
-			l.lines = l.lines[1:]
-		}
-		l.lines = append(l.lines, printedLine{string(line), time.Now()})
-		l.mu.Unlock()
-	}
-}
-
-func (l *lastLines) text() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var recent []string
-	for _, line := range l.lines {
-		if time.Since(line.at) < keepTime {
-			recent = append(recent, line.text)
-		}
-	}
-	return strings.Join(recent, "\n")
 }

@@ -121,7 +121,7 @@ func (p *preloader) start() (*preloading, error) {
 	logged := make(chan struct{})
 	go func() {
 		defer close(logged)
-		q.last.readFrom(output, log)
+		q.last.readFrom(output, p.opts.hides, log)
 	}()
 	go q.watch(p.supervisor.groups, logged)
 	return q, nil

@@ -132,10 +132,14 @@ func (s *Sessions) Handler(next http.Handler) http.Handler {
 	})
 }
 
+// standardCookie is what Quixote calls the cookie (SESSION_COOKIE_NAME of
+// quixote.config).
+const standardCookie = "QX_session"
+
 func (s *Sessions) withDefaults() *Sessions {
 	cfg := *s
 	if cfg.CookieName == "" {
-		cfg.CookieName = "QX_session"
+		cfg.CookieName = standardCookie
 	}
 	if cfg.Mode == "" {
 		cfg.Mode = Managed

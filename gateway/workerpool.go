@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,7 +37,16 @@ type WorkerPool struct {
 	RequestTimeout time.Duration
 }
 
+// check says what is wrong, and with which of several pools.
 func (p *WorkerPool) check(sessions *Sessions) error {
+	err := p.checkAll(sessions)
+	if wrong := (*OptionsError)(nil); p.Name != "" && errors.As(err, &wrong) {
+		return &OptionsError{fmt.Sprintf("pool %s: %s", p.Name, wrong.Reason)}
+	}
+	return err
+}
+
+func (p *WorkerPool) checkAll(sessions *Sessions) error {
 	for name, value := range map[string]int64{
 		"workers":            int64(p.Supervised.Workers),
 		"min workers":        int64(p.Supervised.MinWorkers),
@@ -139,6 +149,7 @@ func (g *Gateway) supervised(config WorkerPool) SupervisorOptions {
 	opts.Concurrency = config.Concurrency
 	opts.Name = config.Name
 	opts.Logger = g.opts.Logger
+	opts.hides = idsBehind(cmp.Or(g.opts.Sessions.CookieName, standardCookie))
 	return opts
 }
 

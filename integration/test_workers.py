@@ -446,3 +446,15 @@ def test_log_names_states(site):
     Client(g.http).get("/pid")
     [ready] = g.logged("worker ready")
     assert re.fullmatch(r"\d+", str(ready["pid"]))
+
+
+@pytest.mark.parametrize("flags", [(), ("--preload",)])
+def test_the_log_holds_no_whole_session_id(gateway, flags):
+    """Quixote prints the cookie of a page that fails. Who may read the log gets no session by it."""
+    g = gateway("--workers", "1", *flags)
+    client = Client(g.http)
+    client.get("/counter")
+    assert client.get("/crash").status == 500
+    id = client.cookies["QX_session"]
+    assert any(id[:8] in line["line"] for line in g.logged("HTTP_COOKIE"))
+    assert id not in g.text()
