@@ -141,6 +141,12 @@ func New(ctx context.Context, opts Options) (_ *Gateway, err error) {
 	return g, nil
 }
 
+// methods are those of RFC 9110 section 9.3 and RFC 5789 that an application
+// answers.
+var methods = []string{
+	http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+}
+
 // An OptionsError says which options do not make a gateway.
 type OptionsError struct{ Reason string }
 
@@ -163,6 +169,11 @@ func (o *Options) Check() error {
 	for _, path := range slices.Concat(o.Sessions.Skip, slices.Collect(maps.Keys(o.Handlers))) {
 		if path != "" && path[0] != '/' {
 			return &OptionsError{fmt.Sprintf("path %q does not begin with a slash", path)}
+		}
+	}
+	for _, method := range o.Sessions.SharedMethods {
+		if !slices.Contains(methods, method) {
+			return &OptionsError{fmt.Sprintf("shared method %q: want one of %s", method, strings.Join(methods, ", "))}
 		}
 	}
 	switch {

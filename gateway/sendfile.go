@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -15,12 +16,15 @@ import (
 // absolute path of a file, as with lighttpd and Apache's mod_xsendfile.
 const sendfileHeader = "X-Sendfile"
 
-// checkFiles refuses directories that are none.
+// checkFiles refuses directories that are not there.
 func (o *Options) checkFiles() error {
 	for prefix := range o.Static {
 		if !strings.HasPrefix(prefix, "/") {
 			return &OptionsError{fmt.Sprintf("static prefix %q does not begin with a slash", prefix)}
 		}
+	}
+	if info, err := os.Stat(cmp.Or(o.RunDir, "/")); err != nil || !info.IsDir() {
+		return &OptionsError{fmt.Sprintf("run dir %q is no directory", o.RunDir)}
 	}
 	for _, dir := range slices.Concat(o.Sendfile, slices.Collect(maps.Values(o.Static))) {
 		if !filepath.IsAbs(dir) {

@@ -61,6 +61,10 @@ def test_version():
     assert set(json.loads(alforja("version", "--json").stdout)) == {"version", "commit", "go"}
 
 
+def test_version_as_a_flag():
+    assert alforja("--version").stdout == alforja("version").stdout
+
+
 def test_help_has_examples():
     for command in ([], ["serve"], ["demo"], ["version"]):
         done = alforja(*command, "--help")
@@ -199,6 +203,16 @@ def test_check_says_everything_by_line(tmp_path):
         ("mode = 'sharde'\n", "want one of"),
         ("admin = ['0.0.0.0:1']\n", "can be reached from elsewhere"),
         ("static = ['/s=/no/such/dir']\n", "/no/such/dir"),
+        ("store_mode = '0777'\n", "alforja.toml:5: "),
+        ("run_dir = '/no/such/dir'\n", 'alforja.toml:5: run dir "/no/such/dir"'),
+        ("state_dir = '/no/such/dir'\n", "alforja.toml:5: "),
+        ("store_owner = 'no-such-user'\n", "alforja.toml:5: "),
+        ("shared_method = ['GETT']\n", 'alforja.toml:5: shared method "GETT"'),
+        ("health_interval = '0s'\n", "alforja.toml:5: --health-interval"),
+        ("health_path = '/'\n", "alforja.toml:5: --health-path / is for a --backend"),
+        ("[[pool]]\nname = 'a'\nprefix = '/a'\n", "pool a: no workers: set a command"),
+        ("[session]\nskip = ['/a']\n", 'alforja.toml:5: unknown key "session"'),
+        ("session.skip = ['/a']\n", 'alforja.toml:5: unknown key "session"'),
     ],
 )
 def test_check_looks_at_what_is_named(tmp_path, text, says):

@@ -9,6 +9,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"time"
 )
@@ -26,7 +27,8 @@ var (
 	// ValidID does not hold for it.
 	ErrInvalidID = errors.New("invalid session id")
 
-	// ErrTooLarge is returned when a state is longer than MaxStateBytes.
+	// ErrTooLarge is wrapped by what is returned when a state is longer than
+	// MaxStateBytes.
 	ErrTooLarge = errors.New("session state too large")
 
 	// ErrInvalidCursor is returned by All for what can be no Info.Cursor of
@@ -37,6 +39,11 @@ var (
 	// was free: another request, or another process, holds the session.
 	ErrBusy = errors.New("session is busy")
 )
+
+// TooLarge returns an error that wraps ErrTooLarge for a state of size bytes.
+func TooLarge(size int64) error {
+	return fmt.Errorf("%w: %d bytes, and at most %d are allowed", ErrTooLarge, size, int64(MaxStateBytes))
+}
 
 // A Store keeps the states of sessions.
 //

@@ -171,8 +171,11 @@ one that is dead is.`,
 			for _, p := range status.Pools {
 				for _, w := range p.Workers {
 					reason := strings.TrimSuffix("  "+w.Reason, "  ")
-					fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%.1f\t%.1f\t%s\n",
-						w.Name, w.State, w.Busy, w.Requests, w.PID, mebibytes(w.Resident), mebibytes(w.Private), reason)
+					process := "-\t-\t-" // a backend's, of which nothing is known
+					if w.PID > 0 {
+						process = fmt.Sprintf("%d\t%.1f\t%.1f", w.PID, mebibytes(w.Resident), mebibytes(w.Private))
+					}
+					fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%s\t%s\n", w.Name, w.State, w.Busy, w.Requests, process, reason)
 				}
 			}
 			return table.Flush()
@@ -196,6 +199,9 @@ takes a restart.`,
 		"  alforja reload --admin unix:/run/alforja/admin.sock",
 		func(cmd *cobra.Command, c *adminClient) error {
 			_, err := c.do(cmd.Context(), http.MethodPost, "/reload")
+			if err == nil {
+				fmt.Fprintln(cmd.OutOrStdout(), "reloaded")
+			}
 			return err
 		})
 }
@@ -206,6 +212,9 @@ func drainCommand() *cobra.Command {
 		"  alforja drain --admin unix:/run/alforja/admin.sock",
 		func(cmd *cobra.Command, c *adminClient) error {
 			_, err := c.do(cmd.Context(), http.MethodPost, "/drain")
+			if err == nil {
+				fmt.Fprintln(cmd.OutOrStdout(), "draining")
+			}
 			return err
 		})
 }

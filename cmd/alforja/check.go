@@ -3,12 +3,11 @@ package main
 import (
 	"fmt"
 	"io"
-	"log/slog"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"alforja/store/directory"
 	"alforja/store/memory"
 )
 
@@ -55,13 +54,19 @@ func (s *settings) check() error {
 	}
 	path, isDirectory := strings.CutPrefix(s.store, "directory:")
 	if !isDirectory || path == "" { // these open without leaving anything behind
-		opened, err := s.openStore(slog.Default())
+		opened, err := s.openStore(logger)
 		if err != nil {
 			return err
 		}
 		defer opened.Close()
-	} else if info, err := os.Stat(path); err == nil && !info.IsDir() {
-		return fmt.Errorf("--store: %s is no directory", path)
+	} else {
+		options, err := s.directoryOptions(logger)
+		if err == nil {
+			err = directory.Check(path, options)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	opts.Sessions.Store = memory.New()
 	return opts.Check()

@@ -73,7 +73,8 @@ type tableKey struct {
 	key  string
 }
 
-var keyLine = regexp.MustCompile(`^\s*([A-Za-z0-9_-]+)\s*=`)
+// keyLine is a key, the first word of a dotted one, or the header of a table.
+var keyLine = regexp.MustCompile(`^\s*(?:"?([A-Za-z0-9_-]+)"?\s*[=.]|\[\[?\s*"?([A-Za-z0-9_-]+))`)
 
 // findKeys looks at the text of a file that TOML's grammar has passed. Where a
 // text of several lines looks like a key, the first is the one that is told.
@@ -88,10 +89,8 @@ func findKeys(path, text string) keyLines {
 		case strings.HasPrefix(trimmed, "[[pool]]"):
 			pool++
 			at.pool = pool
-		case strings.HasPrefix(trimmed, "[pool]"):
-			at.key = "pool"
 		case match != nil:
-			at.key = match[1]
+			at.key = match[1] + match[2] // one of them is empty
 		default:
 			continue
 		}

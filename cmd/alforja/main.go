@@ -66,6 +66,7 @@ Exit codes: 0 success, 1 failure, 2 wrong command line or configuration.`,
 		Example: `  alforja demo
   alforja serve --http :8080 --store directory:/var/lib/app/sessions -- \
       python3 -m alforja.worker --factory app.create_publisher`,
+		Version:       versionLine(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -76,6 +77,7 @@ Exit codes: 0 success, 1 failure, 2 wrong command line or configuration.`,
 		},
 		Args: cobra.ArbitraryArgs,
 	}
+	root.SetVersionTemplate("alforja {{.Version}}\n")
 	root.SetFlagErrorFunc(explainFlagError)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(serveCommand(), checkCommand(), statusCommand(), workersCommand(), reloadCommand(), drainCommand(), demoCommand(), pickleCommand(), sessionsCommand(), versionCommand())

@@ -54,18 +54,27 @@ func (s *settings) openStore(logger *slog.Logger) (store.Store, error) {
 }
 
 func (s *settings) openDirectory(path string, logger *slog.Logger) (store.Store, error) {
+	options, err := s.directoryOptions(logger)
+	if err != nil {
+		return nil, err
+	}
+	return directory.Open(path, options)
+}
+
+// directoryOptions turns the settings into what the directory store takes.
+func (s *settings) directoryOptions(logger *slog.Logger) (opts directory.Options, err error) {
 	if s.directory.fanOut && s.mode == "shared" {
-		return nil, usageError{errors.New("--store-fan-out has no place in shared mode: workers look for sessions in one flat directory")}
+		return opts, usageError{errors.New("--store-fan-out has no place in shared mode: workers look for sessions in one flat directory")}
 	}
 	var mode fs.FileMode
 	if s.directory.mode != "" {
 		n, err := strconv.ParseUint(s.directory.mode, 8, 32)
 		if err != nil {
-			return nil, usageError{fmt.Errorf("--store-mode %q is no octal number such as 0660", s.directory.mode)}
+			return opts, usageError{fmt.Errorf("--store-mode %q is no octal number such as 0660", s.directory.mode)}
 		}
 		mode = fs.FileMode(n)
 	}
-	return directory.Open(path, directory.Options{
+	return directory.Options{
 		Create:     true,
 		Durability: directory.Durability(s.durability),
 		Mode:       mode,
@@ -75,5 +84,5 @@ func (s *settings) openDirectory(path string, logger *slog.Logger) (store.Store,
 		Patience:   s.directory.patience,
 		StateDir:   s.stateDir,
 		Logger:     logger,
-	})
+	}, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -147,7 +148,7 @@ func readSettings(commandLine *pflag.FlagSet, command []string, ignored ...table
 
 // addSharedFlags adds the flags that serve and demo have in common.
 func addSharedFlags(flags *pflag.FlagSet, s *settings) {
-	flags.StringVar(&s.store, "store", s.store, "session store, directory:`PATH`")
+	flags.StringVar(&s.store, "store", s.store, "session store: directory:`PATH`, or memory: for sessions that end with the gateway")
 	flags.StringVar(&s.durability, "durability", "process", "what a stored session survives: process (a killed process) or power (a power cut)")
 	s.pool.addFlags(flags)
 	flags.StringVar(&s.concurrency, "concurrency", "serialize", "requests of one session at one time: serialize, or last-write-wins")
@@ -291,12 +292,18 @@ func (s *settings) workerPools() ([]gateway.WorkerPool, error) {
 		all = append([]poolSettings{s.pool}, all...)
 	}
 	var pools []gateway.WorkerPool
+	healthPath, backends := "", 0
 	for i := range all {
 		p, err := all[i].options()
 		if err != nil {
 			return nil, err
 		}
+		healthPath = cmp.Or(healthPath, p.Health.Path)
+		backends += len(p.Backends)
 		pools = append(pools, p)
+	}
+	if healthPath != "" && backends == 0 {
+		return nil, usageError{fmt.Errorf("--health-path %s is for a --backend, and there is none", healthPath)}
 	}
 	return pools, nil
 }

@@ -195,7 +195,7 @@ func (e *edit) rename(state []byte) ([]byte, error) {
 		return nil, err
 	}
 	if len(renamed) > store.MaxStateBytes {
-		return nil, store.ErrTooLarge
+		return nil, store.TooLarge(int64(len(renamed)))
 	}
 	if err := check(renamed, e.judge); err != nil {
 		return nil, fmt.Errorf("by its new name: %w", err)

@@ -27,12 +27,16 @@ func versionCommand() *cobra.Command {
 					"version": version, "commit": commit, "go": runtime.Version(),
 				})
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "alforja %s (commit %s, %s)\n", version, commit, runtime.Version())
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "alforja", versionLine())
 			return err
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
+}
+
+func versionLine() string {
+	return fmt.Sprintf("%s (commit %s, %s)", version, commit, runtime.Version())
 }
 
 // noArguments refuses arguments where a command takes none.

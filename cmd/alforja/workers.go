@@ -140,6 +140,9 @@ func (p *poolSettings) options() (gateway.WorkerPool, error) {
 			return gateway.WorkerPool{}, usageError{fmt.Errorf("--worker-env %q: want NAME=value", variable)}
 		}
 	}
+	if p.health.Interval == 0 || p.health.Timeout == 0 {
+		return gateway.WorkerPool{}, usageError{errors.New("--health-interval and --health-timeout must be more than 0")}
+	}
 	if p.workers == 0 && len(p.backends) == 0 {
 		return gateway.WorkerPool{}, usageError{errors.New("--workers must be at least 1")}
 	}

@@ -68,16 +68,36 @@ func Open(path string, opts Options) (*Store, error) {
 	return s, nil
 }
 
+// Check says why Open would refuse the directory or the options, as far as that
+// shows without making anything.
+func Check(path string, opts Options) error {
+	opts = opts.withDefaults()
+	if _, err := opts.check(path); err != nil {
+		return fail("open", path, "", err)
+	}
+	for _, dir := range []string{path, opts.StateDir} {
+		if dir == "" {
+			continue
+		}
+		var is unix.Stat_t
+		err := unix.Stat(dir, &is)
+		if err == unix.ENOENT && opts.Create { // Open makes it, but not what it is in
+			err = unix.Stat(filepath.Dir(filepath.Clean(dir)), &is)
+		}
+		if err == nil && is.Mode&unix.S_IFMT != unix.S_IFDIR {
+			err = unix.ENOTDIR
+		}
+		if err != nil {
+			return fail("open", dir, "", err)
+		}
+	}
+	return nil
+}
+
 func newStore(path string, opts Options) (*Store, error) {
 	opts = opts.withDefaults()
-	if wrong := opts.check(); wrong != "" {
-		return nil, &Error{Op: "open", Path: path, Hint: wrong, Err: unix.EINVAL}
-	}
-	asked, err := opts.rights()
+	asked, err := opts.check(path)
 	if err != nil {
-		return nil, err
-	}
-	if err := checkFileSize(); err != nil {
 		return nil, err
 	}
 	abs, err := filepath.Abs(path)

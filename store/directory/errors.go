@@ -55,7 +55,7 @@ func isGone(err error) bool {
 func fail(op, path, id string, err error) error {
 	var typed *Error
 	switch {
-	case err == nil, err == store.ErrExists, err == store.ErrTooLarge, err == store.ErrInvalidCursor, err == fs.ErrClosed, errors.As(err, &typed):
+	case err == nil, err == store.ErrExists, errors.Is(err, store.ErrTooLarge), err == store.ErrInvalidCursor, err == fs.ErrClosed, errors.As(err, &typed):
 		return err
 	}
 	return &Error{Op: op, Path: path, ID: short(id), Hint: hintFor(err), Err: err}

@@ -150,7 +150,7 @@ func (f *file) lock(ctx context.Context, dir int, name string, how int, wait *ba
 // buffer after it has unlocked.
 func (f *file) read() ([]byte, error) {
 	if f.stat.Size > store.MaxStateBytes {
-		return nil, store.ErrTooLarge
+		return nil, store.TooLarge(f.stat.Size)
 	}
 	state := make([]byte, 0, f.stat.Size+1) // one more, to see the end with one call
 	for {
@@ -161,7 +161,7 @@ func (f *file) read() ([]byte, error) {
 		state = state[:len(state)+n]
 		switch {
 		case len(state) > store.MaxStateBytes:
-			return nil, store.ErrTooLarge
+			return nil, store.TooLarge(int64(len(state)))
 		case len(state) < cap(state):
 			return state, nil
 		}

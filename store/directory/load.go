@@ -140,7 +140,7 @@ func (s *Store) check(ctx context.Context, op, id string, state []byte) error {
 	case !store.ValidID(id):
 		return store.ErrInvalidID
 	case len(state) > store.MaxStateBytes:
-		return store.ErrTooLarge
+		return store.TooLarge(int64(len(state)))
 	case s.closed.Load():
 		return fs.ErrClosed
 	}

@@ -4,6 +4,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Durability says what a saved session outlives.
@@ -106,8 +108,20 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// check returns what is wrong with the options as such, or "".
-func (o Options) check() (wrong string) {
+// check returns what the options say of rights, and what is wrong with them, or
+// with this process.
+func (o Options) check(path string) (asked rights, err error) {
+	if wrong := o.contradiction(); wrong != "" {
+		return asked, &Error{Op: "open", Path: path, Hint: wrong, Err: unix.EINVAL}
+	}
+	if asked, err = o.rights(); err != nil {
+		return asked, err
+	}
+	return asked, checkFileSize()
+}
+
+// contradiction returns what is wrong with the options as such, or "".
+func (o Options) contradiction() string {
 	switch o.Durability {
 	case DurabilityProcess, DurabilityPower:
 	default:

@@ -233,7 +233,7 @@ func check(ctx context.Context, id string, state []byte) error {
 	case !store.ValidID(id):
 		return store.ErrInvalidID
 	case len(state) > store.MaxStateBytes:
-		return store.ErrTooLarge
+		return store.TooLarge(int64(len(state)))
 	}
 	return ctx.Err()
 }

@@ -100,7 +100,7 @@ func Tar(r io.Reader) iter.Seq2[Item, error] {
 func readEntry(in *tar.Reader, header *tar.Header, item Item) (Item, error) {
 	item.Record = Record{ID: path.Base(header.Name), Modified: header.ModTime}
 	if header.Size > store.MaxStateBytes {
-		item.Err = store.ErrTooLarge
+		item.Err = store.TooLarge(header.Size)
 		return item, nil
 	}
 	var err error
