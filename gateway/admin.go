@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -34,7 +35,7 @@ func (o *AdminOptions) check() error {
 			continue
 		}
 		host, _, _ := net.SplitHostPort(place) // ParseAddress has
-		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		if !isLoopback(host) {
 			return &OptionsError{"admin address " + address + " can be reached from elsewhere: use unix:PATH or 127.0.0.1"}
 		}
 	}
@@ -141,7 +142,35 @@ func (g *Gateway) adminHandler() http.Handler {
 		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	}
-	return mux
+	return fromHereOnly(mux)
+}
+
+// fromHereOnly refuses what a page of another site has a browser on this machine
+// ask for: every such page can send a POST to a loopback address (CSRF), and by
+// a name of its own that resolves to it also read what is there (DNS rebinding).
+func fromHereOnly(next http.Handler) http.Handler {
+	sameOrigin := http.NewCrossOriginProtection().Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, overTCP := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+		if overTCP && !isLoopback(hostOnly(r.Host)) {
+			answerText(w, http.StatusMisdirectedRequest, "not an address of this machine's own: "+r.Host)
+			return
+		}
+		sameOrigin.ServeHTTP(w, r)
+	})
+}
+
+// hostOnly is a host without its port.
+func hostOnly(hostport string) string {
+	if host, _, err := net.SplitHostPort(hostport); err == nil {
+		return host
+	}
+	return strings.Trim(hostport, "[]")
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func (g *Gateway) serveReload(w http.ResponseWriter, r *http.Request) {

@@ -171,11 +171,11 @@ func (sl *slot) keepRunning() {
 		}
 		if died <= 1 {
 			// What waits in the socket's backlog is answered by the next.
-			sl.log.Warn("worker ended, starting it again", "err", err)
+			sl.log.Warn("worker ended, starting it again", "state", Dead, "err", err)
 			continue
 		}
 		pause := min(100*time.Millisecond<<min(died-2, 10), 10*time.Second)
-		sl.log.Error("worker ended before it answered anything, once more", "err", err, "again_in", pause)
+		sl.log.Error("worker ended before it answered anything, once more", "state", Dead, "err", err, "again_in", pause)
 		pool.setProcess(sl.worker, processDead)
 		sl.refuseWaiting()
 		select {
@@ -220,7 +220,7 @@ func (sl *slot) runOnce(state processState) error {
 		}
 		return err
 	}
-	sl.log.Info("worker started", "pid", c.pid)
+	sl.log.Info("worker started", "state", Starting, "pid", c.pid)
 	s.groups.add(c.pid)
 	defer s.groups.remove(c.pid)
 	s.pool.startProcess(sl.worker, state, sl.opts.Recycle.requests())
@@ -244,12 +244,13 @@ func (sl *slot) runOnce(state processState) error {
 	case <-s.stop:
 	}
 	c.finish()
+	sl.log.Info("worker ended", "state", Dead, "pid", c.pid)
 	return nil
 }
 
 // expectReady waits for a process to be ready: until it says so, where one of
-// this command has ever done that; it is ended when that takes longer than
-// StartTimeout. Of others, who do not know of sd_notify(3), it is assumed.
+// this command has ever said anything by sd_notify(3); it is ended when that takes longer than
+// StartTimeout. Of others it is assumed after a while.
 func (sl *slot) expectReady(c *child) *time.Timer {
 	return time.AfterFunc(min(probation, sl.opts.StartTimeout), func() {
 		if !sl.supervisor.notifies.Load() {
@@ -273,7 +274,7 @@ func (sl *slot) ready() {
 	}
 	s := sl.supervisor
 	s.pool.setProcess(sl.worker, processReady)
-	sl.log.Info("worker ready", "pid", c.pid, "after_ms", time.Since(c.started).Milliseconds())
+	sl.log.Info("worker ready", "state", Idle, "pid", c.pid, "after_ms", time.Since(c.started).Milliseconds())
 	go s.do(func() {
 		sl.deaths = 0
 		s.ready(sl)
@@ -289,9 +290,10 @@ func (sl *slot) readNotifications() {
 		if err != nil {
 			return
 		}
+		// Whoever says anything, what it is at (STATUS=) for one, will also say READY=1.
+		sl.supervisor.notifies.Store(true)
 		for line := range strings.Lines(string(buf[:n])) {
 			if strings.TrimSpace(line) == "READY=1" {
-				sl.supervisor.notifies.Store(true)
 				sl.saidReady.Store(true)
 				sl.ready()
 			}

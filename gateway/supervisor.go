@@ -95,7 +95,7 @@ type Supervisor struct {
 	slots    []*slot
 	reload   *reload     // the one under way, or nil
 	proven   bool        // a worker was ready once
-	notifies atomic.Bool // a worker has said that it is ready
+	notifies atomic.Bool // a worker has said something by sd_notify(3)
 	failure  error       // why Run ends by itself
 	starting int         // of the first workers, how many have not been ready
 
@@ -238,22 +238,30 @@ func (s *Supervisor) remove(sl *slot) {
 	sl.preloader.forget(sl)
 }
 
+// waitNoLonger has the start wait for one of the first workers no longer: it is
+// ready, or others that are ready have taken its place.
+func (s *Supervisor) waitNoLonger(sl *slot) {
+	if !sl.first {
+		return
+	}
+	sl.first = false
+	if s.starting--; s.starting == 0 {
+		close(s.up)
+	}
+}
+
 // retire has a slot finish what it is at and end.
 func (s *Supervisor) retire(sl *slot, reason string) {
 	sl.leaving = true
-	s.opts.Logger.Info("worker draining", "worker", sl.worker.Name, "reason", reason)
+	s.waitNoLonger(sl)
+	s.opts.Logger.Info("worker draining", "worker", sl.worker.Name, "state", Draining, "reason", reason)
 	s.pool.retire(sl.worker, sl.finish)
 }
 
 // ready notes that a slot's process can answer requests.
 func (s *Supervisor) ready(sl *slot) {
 	s.proven = true
-	if sl.first {
-		sl.first = false
-		if s.starting--; s.starting == 0 {
-			close(s.up)
-		}
-	}
+	s.waitNoLonger(sl)
 	if old := sl.replaces; old != nil {
 		sl.replaces = nil
 		s.retire(old, "replaced by worker "+sl.worker.Name)

@@ -209,6 +209,11 @@ def test_check_says_everything_by_line(tmp_path):
         ("store_owner = 'no-such-user'\n", "alforja.toml:5: "),
         ("shared_method = ['GETT']\n", 'alforja.toml:5: shared method "GETT"'),
         ("health_interval = '0s'\n", "alforja.toml:5: --health-interval"),
+        ("max_body = 0\n", "alforja.toml:5: --max-body must be more than 0"),
+        (
+            "[[pool]]\nname = 'a'\nprefix = '/a'\nbackend = ['/x']\nqueue_length = 0\n",
+            "--queue-length must be",
+        ),
         ("health_path = '/'\n", "alforja.toml:5: --health-path / is for a --backend"),
         ("[[pool]]\nname = 'a'\nprefix = '/a'\n", "pool a: no workers: set a command"),
         ("[session]\nskip = ['/a']\n", 'alforja.toml:5: unknown key "session"'),

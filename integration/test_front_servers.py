@@ -9,6 +9,7 @@ import pathlib
 import ssl
 import subprocess
 import tempfile
+import time
 
 import pytest
 
@@ -346,5 +347,14 @@ def test_a_long_page(front):
 
 def test_a_stream(front):
     """No chunk framing in the page, and the first line is there before the last is made."""
-    answer = Client(front.plain).get("/stream?n=100")
-    assert answer.text == "".join(f"line {i}\n" for i in range(100))
+    connection = http.client.HTTPConnection(*front.plain, timeout=harness.DEADLINE)
+    with contextlib.closing(connection):
+        start = time.monotonic()
+        connection.request("GET", "/stream?n=20&ms=50")
+        answer = connection.getresponse()
+        lines = [answer.readline()]
+        first = time.monotonic() - start
+        lines += answer.readlines()
+        last = time.monotonic() - start
+    assert lines == [b"line %d\n" % i for i in range(20)]
+    assert first < last / 2

@@ -1,6 +1,7 @@
 """Under systemd: its sockets, its notifications, the units of examples/."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -31,6 +32,14 @@ def test_the_units_pass_verification(tmp_path):
         line for line in (checked.stdout + checked.stderr).splitlines() if "alforja" in line.lower()
     ]
     assert (checked.returncode, said) == (0, [])
+
+
+def test_workers_get_no_signal_from_systemd():
+    """`systemctl stop` by control group would end what forks preloaded workers, and them with it."""
+    unit = (EXAMPLES / "alforja.service").read_text()
+    assert "\nKillMode=mixed\n" in unit
+    drain, end = 30, 10  # --drain-timeout; what a worker has to end after that
+    assert int(re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)[1]) > drain + end
 
 
 class Activated(Gateway):

@@ -344,10 +344,11 @@ def zombie(pid):
         return open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] == "Z"
 
 
-def test_not_replaced_by_what_does_not_start(site, chain):
+@pytest.mark.parametrize("version", ["broken", "broken late"])
+def test_not_replaced_by_what_does_not_start(site, chain, version):
     g = site("--workers", "2")
     chain.append(g)
-    g.version.write_text("broken")
+    g.version.write_text(version)
     with load(g):
         g.process.send_signal(signal.SIGUSR2)
         [line] = g.logged("not replaced, everything stays as it was")
@@ -442,10 +443,12 @@ def test_preload_saves_memory(site):
 
 
 def test_log_names_states(site):
+    """By the words of `alforja workers` and the metrics, from the start to the end."""
     g = site("--workers", "1")
-    Client(g.http).get("/pid")
-    [ready] = g.logged("worker ready")
-    assert re.fullmatch(r"\d+", str(ready["pid"]))
+    g.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: g.logged("worker ended"), "the old worker has ended")
+    told = [line["state"] for line in g.lines() if line.get("worker") == "1" and "state" in line]
+    assert told == ["starting", "idle", "draining", "dead"]
 
 
 @pytest.mark.parametrize("flags", [(), ("--preload",)])

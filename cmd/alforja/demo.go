@@ -57,6 +57,7 @@ It needs a Python with the packages alforja, quixote and session3.`,
 	flags.IntVar(&port, "port", 8080, "port to listen at; 0 takes a free one")
 	flags.StringVar(&python, "python", "python3", "Python `interpreter` to run the application with")
 	addSharedFlags(flags, &s)
+	s.flags = flags
 	return cmd
 }
 

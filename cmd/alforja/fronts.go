@@ -138,11 +138,13 @@ func (s *frontSettings) openAccessLog(ctx context.Context) (gateway.RequestLog, 
 	if err := s.checkAccessLog(); err != nil || s.accessLog == "" {
 		return nil, err
 	}
-	file := &logFile{path: s.accessLog}
-	if err := file.open(); err != nil {
-		return nil, fmt.Errorf("access log: %w", err)
+	file := &logFile{path: s.accessLog, file: os.Stdout}
+	if s.accessLog != "-" {
+		if err := file.open(); err != nil {
+			return nil, fmt.Errorf("access log: %w", err)
+		}
+		go file.reopenOnSignal(ctx)
 	}
-	go file.reopenOnSignal(ctx)
 	if s.accessLogFormat == "combined" {
 		return gateway.LogCombined(file), nil
 	}
@@ -152,23 +154,19 @@ func (s *frontSettings) openAccessLog(ctx context.Context) (gateway.RequestLog, 
 // A logFile is a file that lines are appended to, and that is opened anew when
 // a log rotator has moved it away.
 type logFile struct {
-	path string // "-" for standard output
+	path string
 	mu   sync.Mutex
 	file *os.File
 }
 
 func (f *logFile) open() error {
-	if f.path == "-" {
-		f.file = os.Stdout
-		return nil
-	}
 	file, err := os.OpenFile(f.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
 	if err != nil {
 		return err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.file != nil {
+	if f.file != os.Stdout {
 		f.file.Close()
 	}
 	f.file = file

@@ -226,6 +226,9 @@ func (s *settings) logger(to io.Writer) (*slog.Logger, error) {
 
 // options turns settings into what the gateway takes, but for the store.
 func (s *settings) options(logger *slog.Logger) (opts gateway.Options, err error) {
+	if err := refuseZeros(s.flags); err != nil {
+		return opts, err
+	}
 	for _, choice := range []struct {
 		flag, value string
 		among       []string

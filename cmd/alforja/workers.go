@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -140,8 +141,10 @@ func (p *poolSettings) options() (gateway.WorkerPool, error) {
 			return gateway.WorkerPool{}, usageError{fmt.Errorf("--worker-env %q: want NAME=value", variable)}
 		}
 	}
-	if p.health.Interval == 0 || p.health.Timeout == 0 {
-		return gateway.WorkerPool{}, usageError{errors.New("--health-interval and --health-timeout must be more than 0")}
+	if p.flags != nil {
+		if err := refuseZeros(p.flags); err != nil {
+			return gateway.WorkerPool{}, err
+		}
 	}
 	if p.workers == 0 && len(p.backends) == 0 {
 		return gateway.WorkerPool{}, usageError{errors.New("--workers must be at least 1")}
@@ -169,6 +172,21 @@ func (p *poolSettings) options() (gateway.WorkerPool, error) {
 		Queue:          gateway.PoolOptions{QueueLength: p.queueLength, QueueWait: p.queueWait},
 		RequestTimeout: p.requestTimeout,
 	}, nil
+}
+
+// zeroAllowed are flags of which 0 means something that is not their default.
+var zeroAllowed = []string{"port", "workers", "worker-max-requests", "worker-max-age", "worker-max-memory"}
+
+// refuseZeros refuses 0 where it would pass for something else: in
+// gateway.Options a zero stands for the default.
+func refuseZeros(flags *pflag.FlagSet) (wrong error) {
+	flags.VisitAll(func(f *pflag.Flag) {
+		zero := f.Value.String()
+		if (zero == "0" || zero == "0s") && zero != f.DefValue && !slices.Contains(zeroAllowed, f.Name) {
+			wrong = cmp.Or(wrong, error(usageError{fmt.Errorf("--%s must be more than 0", f.Name)}))
+		}
+	})
+	return wrong
 }
 
 // byteSize is a flag's value: a number of bytes, or of K, M or G of 1,024.

@@ -91,6 +91,9 @@ def create_publisher():
     if VERSION == "broken":
         print("about to fail", file=sys.stderr)
         raise RuntimeError("this version does not start")
+    if VERSION == "broken late":
+        time.sleep(7)  # longer than a silent process is waited for
+        raise RuntimeError("this version does not start")
     if VERSION == "slow":
         time.sleep(1.5)
     return Publisher(Root(), session_manager=SessionManager(alforja.SessionStore()))

@@ -216,19 +216,29 @@ def inherited_socket() -> socket.socket | None:
     return socket.socket(fileno=_LISTEN_FDS_START)
 
 
-def tell_ready() -> None:
-    """Tell whoever has started this process that it can answer requests: sd_notify(3).
+def tell_importing() -> None:
+    """Tell whoever has started this process that it will say when it is ready: sd_notify(3).
 
-    Without NOTIFY_SOCKET nobody wants to know.
+    Of a process that says nothing the gateway believes after a while that it is ready.
     """
-    address = os.environ.pop("NOTIFY_SOCKET", "")
-    if not address:
+    _notify(b"STATUS=importing the application\n")
+
+
+def tell_ready() -> None:
+    """Tell whoever has started this process that it can answer requests: sd_notify(3)."""
+    _notify(b"READY=1\n")
+    os.environ.pop("NOTIFY_SOCKET", None)
+
+
+def _notify(state: bytes) -> None:
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:  # nobody wants to know
         return
     if address[0] == "@":
         address = "\0" + address[1:]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         try:
-            notify.sendto(b"READY=1\n", address)
+            notify.sendto(state, address)
         except OSError as err:
             log(f"NOTIFY_SOCKET: {err}")
 
@@ -316,6 +326,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, listener: socket.socket) -> int:
+    tell_importing()
     publisher = _make_publisher(options.factory)
     if publisher is None:
         return 1
