@@ -156,7 +156,7 @@ func (s *Sessions) withDefaults() *Sessions {
 	cfg.queues = &lockQueues{lengths: map[string]int{}}
 	if cfg.Policy == nil {
 		// Without options of the caller's there is nothing to be wrong.
-		cfg.Policy, _ = pickle.NewPolicy(pickle.PolicyOptions{})
+		cfg.Policy, _ = NewPolicy(nil, false)
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()

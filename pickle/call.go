@@ -198,11 +198,15 @@ func (m *machine) build() error {
 	if target.kind() != KindObject {
 		return m.fail("the target is a " + target.kind().String() + ", not an object made here")
 	}
-	if !m.harmlessState(state) {
-		return m.fail("the state sets __class__ or a special attribute")
-	}
-	_, depth, _ := m.hold(state)
 	o := &m.objects[target.a()]
+	if o.keys&keyHidden != 0 {
+		return m.hidden()
+	}
+	if err := m.judgeState(o, state); err != nil {
+		return err
+	}
+	weight, depth, _ := m.hold(state)
+	o.weight = add(o.weight, weight)
 	switch {
 	case o.keys&keyMaker != 0:
 		return m.fail("a functools.partial is changed twice")
@@ -211,21 +215,6 @@ func (m *machine) build() error {
 		m.uses[o.use].state = true
 	}
 	return m.deepen(o, depth)
-}
-
-// harmlessState refuses a state that would exchange an object's class: by a
-// key "__class__", or by setattr of a special name, which is what CPython does
-// with the second of a pair.
-func (m *machine) harmlessState(state value) bool {
-	switch {
-	case state.kind() == KindDict:
-		return m.objects[state.a()].keys&keyClass == 0
-	case state.kind() == KindTuple && state.b() == 2:
-		pair := m.elements(state)
-		return (pair[0].kind() != KindDict || m.objects[pair[0].a()].keys&keyClass == 0) &&
-			(pair[1].kind() != KindDict || m.objects[pair[1].a()].keys&keySpecial == 0)
-	}
-	return true
 }
 
 // persID and binPersID push what the application finds under an id.
@@ -303,8 +292,12 @@ func (m *machine) shape(args []value) Args {
 	return s
 }
 
-// kindOf is a value's kind, with text told apart by what it says.
+// kindOf is a value's kind, with int told apart by length, and text by what it
+// says.
 func (m *machine) kindOf(v value) Kind {
+	if v.kind() == KindInt && v.flags()&flagLong != 0 {
+		return KindLong
+	}
 	if v.kind() != KindText {
 		return v.kind()
 	}

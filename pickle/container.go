@@ -153,6 +153,12 @@ func (m *machine) update(items []value) error {
 	if err := m.insert(&inner, items); err != nil {
 		return err
 	}
+	if o.use >= 0 && m.uses[o.use].special == cookie {
+		// It makes text of each value.
+		if err := m.visit(inner.weight - o.weight); err != nil {
+			return err
+		}
+	}
 	o.weight, o.keys = inner.weight, inner.keys
 	return m.deepen(o, inner.depth)
 }
@@ -190,6 +196,9 @@ func (m *machine) target(kind Kind) (*object, error) {
 		return nil, m.fail("the target is a " + v.kind().String())
 	}
 	o := &m.objects[v.a()]
+	if o.keys&keyHidden != 0 {
+		return nil, m.hidden()
+	}
 	if o.use >= 0 {
 		m.uses[o.use].items = true
 	}
@@ -210,7 +219,7 @@ func (m *machine) insert(o *object, items []value) error {
 	}
 	for i := 0; i+1 < len(items); i += 2 {
 		if key, v := items[i], items[i+1]; key.kind() == KindText && v.kind() < KindList {
-			o.weight = add(o.weight, add(key.weight(), 1))
+			o.weight = add(o.weight, add(key.weight(), v.weight()))
 			m.noteKey(o, key)
 			continue
 		}
@@ -218,8 +227,11 @@ func (m *machine) insert(o *object, items []value) error {
 		if err != nil {
 			return err
 		}
-		_, valueDepth, _ := m.hold(items[i+1])
-		o.weight = add(o.weight, add(weight, 1))
+		if items[i+1].kind() == KindGlobal {
+			o.keys |= keyImport
+		}
+		valueWeight, valueDepth, _ := m.hold(items[i+1])
+		o.weight = add(o.weight, add(weight, valueWeight))
 		o.depth = max(o.depth, depth, valueDepth)
 		m.noteKey(o, items[i])
 	}
@@ -229,18 +241,26 @@ func (m *machine) insert(o *object, items []value) error {
 // noteKey looks for special names. Where text is written with escapes these
 // show all the same: text that escapes letters or "_" is refused.
 func (m *machine) noteKey(o *object, key value) {
-	if key.kind() != KindText {
+	switch key.kind() {
+	case KindText:
+	case KindObject, kindPersistent:
+		o.keys |= keyOther | keyObject
+		return
+	default:
 		o.keys |= keyOther
 		return
 	}
 	if key.b()-key.a() < 2 {
 		return
 	}
-	if b := m.data[key.a():key.b()]; b[0] == '_' && b[1] == '_' {
+	switch b := m.data[key.a():key.b()]; {
+	case b[0] == '_' && b[1] == '_':
 		o.keys |= keySpecial
 		if string(b) == "__class__" {
 			o.keys |= keyClass
 		}
+	case string(b) == "append" || string(b) == "extend":
+		o.keys |= keyMethod
 	}
 }
 

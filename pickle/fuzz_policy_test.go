@@ -80,7 +80,9 @@ func FuzzPolicy(f *testing.F) {
 		f.Add(s.data)
 	}
 	policy := defaultPolicy(f)
-	strict, err := NewPolicy(PolicyOptions{Strict: true})
+	options := sessionPolicy
+	options.Strict = true
+	strict, err := NewPolicy(options)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -19,8 +19,9 @@ type use struct {
 
 type span struct{ start, end uint32 }
 
-// special marks the callables whose result depends on names among their
-// arguments.
+// special marks the callables that are more than their permission: whose
+// result depends on names among their arguments, or whose arguments and state
+// count for more than their kinds.
 type special uint8
 
 const (
@@ -32,6 +33,9 @@ const (
 	newObject             // copyreg.__newobj__
 	newObjectEx           // copyreg.__newobj_ex__
 	partial               // functools.partial: copyreg.__newobj_ex__ in protocols 2 and 3
+	mapping               // collections.OrderedDict and Counter: a dict with the keys given
+	cookie                // http.cookies.BaseCookie and SimpleCookie: a dict that makes text of its values
+	generator             // random.Random
 )
 
 func specialOf(module, name []byte) special {
@@ -51,6 +55,14 @@ func specialOf(module, name []byte) special {
 		if string(name) == "partial" {
 			return partial
 		}
+	case "collections":
+		if string(name) == "OrderedDict" || string(name) == "Counter" {
+			return mapping
+		}
+	case "http.cookies":
+		return cookie
+	case "random":
+		return generator
 	case "copyreg":
 		switch string(name) {
 		case "_reconstructor":

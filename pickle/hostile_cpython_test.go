@@ -56,7 +56,7 @@ func TestHostileRecord(t *testing.T) {
 	for name := range records {
 		t.Errorf("%s is on record, but not in the set", name)
 	}
-	if harmful < 80 {
+	if harmful < 110 {
 		t.Errorf("only %d of the set do harm", harmful)
 	}
 }

@@ -15,35 +15,59 @@ type PolicyOptions struct {
 	// special names ("__x__") or attributes of modules pass. Default: none.
 	Allow []string
 
-	// Strict refuses all but Allow and the harmless types that the policy
-	// lists by name. Default: false, which leaves an application's own
+	// Strict refuses all but Allow, Instances and the harmless types that the
+	// policy lists by name. Default: false, which leaves an application's own
 	// packages open.
 	Strict bool
+
+	// Instances names classes, "package.module.Name", of which instances can
+	// be made without arguments and given attributes, and no more, whether
+	// the policy is strict or not. Default: none.
+	Instances []string
+
+	// Closed names top-level packages that are treated as the standard
+	// library is: all but Instances and Allow is refused. Default: none.
+	Closed []string
 }
 
 // A Policy judges what a pickle would do when loaded.
 //
-// What belongs to Python's standard library, and to Quixote and session3,
-// passes only when it is listed as harmless, in the role and with the kinds
-// of arguments that go with it. Well-known packages whose functions run code
-// or open files are refused. Of all other packages, which are taken to be the
-// application's own, classes can be made and functions called, but no special
-// name, no attribute of a module, and no function with the name of one that
-// runs code. A Policy can be used by many goroutines at once.
+// What belongs to Python's standard library passes only when it is listed as
+// harmless, in the role and with the kinds of arguments that go with it.
+// Well-known packages whose functions run code or open files are refused. Of
+// all other packages, which are taken to be the application's own, classes can
+// be made and functions called, but no special name, no attribute of a module,
+// and no function with the name of one that runs code; and what a function
+// returns without arguments, which may be an object that the application
+// shares, is not changed.
+// A Policy can be used by many goroutines at once.
 type Policy struct {
 	strict   bool
 	harmless map[string]map[string][]permission // by module and name
 	exact    map[string]bool
+	closed   map[string]bool
 	packages []string // of "package.*", without the asterisk: "package."
 }
 
-// NewPolicy compiles a policy. The error names an entry of Allow that is no
-// name, or is too wide.
+// NewPolicy compiles a policy. The error names an entry that is no name, or is
+// too wide.
 func NewPolicy(options PolicyOptions) (*Policy, error) {
 	p := &Policy{
 		strict:   options.Strict,
 		harmless: compileRules(harmlessRules),
 		exact:    map[string]bool{},
+		closed:   map[string]bool{},
+	}
+	for _, class := range options.Instances {
+		if err := p.instances(class); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range options.Closed {
+		if !validPath([]byte(name)) || strings.Contains(name, ".") {
+			return nil, fmt.Errorf("pickle: closed %q: want the name of a package", name)
+		}
+		p.closed[name] = true
 	}
 	for _, entry := range options.Allow {
 		if err := p.allow(entry); err != nil {
@@ -51,6 +75,20 @@ func NewPolicy(options PolicyOptions) (*Policy, error) {
 		}
 	}
 	return p, nil
+}
+
+// instances adds a class as if it stood in harmlessRules.
+func (p *Policy) instances(class string) error {
+	dot := strings.LastIndexByte(class, '.')
+	if !validPath([]byte(class)) || dot < 0 {
+		return fmt.Errorf("pickle: instances of %q: want package.module.Name", class)
+	}
+	module, name := class[:dot], class[dot+1:]
+	if p.harmless[module] == nil {
+		p.harmless[module] = map[string][]permission{}
+	}
+	p.harmless[module][name] = compileUses("load class() state")
+	return nil
 }
 
 func (p *Policy) allow(entry string) error {
@@ -110,7 +148,7 @@ func (p *Policy) judge(g *Global) string {
 	}
 	if !p.inAllowedPackage(g.Module) {
 		switch {
-		case closedPackages[top]:
+		case p.closed[top]:
 			return "it is not among the harmless types of " + top
 		case p.strict:
 			return "the policy is strict"
@@ -151,8 +189,12 @@ func structure(g *Global) string {
 		switch {
 		case isSpecial(part):
 			return "a special name"
-		case borrowedNames[part]:
+		case borrowedNames[part], g.Role == RoleCallable && !dotted && borrowedCalls[part]:
 			return "the name of a function that runs code"
+		case !dotted && g.Role == RoleCallable && g.Args.Count == 0 && (g.State || g.Items) && !isClassName(part):
+			// What a function returns that is told nothing may well be shared:
+			// the application's settings, its own module.
+			return "what is no class, by its name, is called without arguments for an object that is then changed"
 		case !dotted:
 			return ""
 		case !isClassName(part):

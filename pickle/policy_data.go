@@ -1,8 +1,8 @@
 package pickle
 
-// harmlessRules lists what a pickle may import from the standard library, and
-// from the packages in closedPackages. What is not listed is refused. See
-// rule for the words; protocols and versions say who writes a form.
+// harmlessRules lists what a pickle may import from the standard library. What
+// is not listed is refused. See rule for the words; protocols and versions say
+// who writes a form.
 var harmlessRules = []rule{
 	// Pickle's own reconstructors.
 	{"copyreg", "_reconstructor", "call(global,global,data)", "instances below protocol 2: class, base in C, state of the base"},
@@ -31,12 +31,14 @@ var harmlessRules = []rule{
 		ConnectionAbortedError ConnectionRefusedError ConnectionResetError FileExistsError
 		FileNotFoundError InterruptedError IsADirectoryError NotADirectoryError PermissionError
 		ProcessLookupError TimeoutError ReferenceError RuntimeError NotImplementedError RecursionError
-		StopIteration StopAsyncIteration SyntaxError IndentationError TabError SystemError TypeError
+		StopIteration StopAsyncIteration SystemError TypeError
 		ValueError UnicodeError UnicodeDecodeError UnicodeEncodeError UnicodeTranslateError
 		ZeroDivisionError FloatingPointError OverflowError GeneratorExit KeyboardInterrupt SystemExit
-		EnvironmentError IOError PythonFinalizationError BaseExceptionGroup ExceptionGroup
+		EnvironmentError IOError PythonFinalizationError
 		Warning BytesWarning DeprecationWarning EncodingWarning FutureWarning ImportWarning
 		PendingDeprecationWarning ResourceWarning RuntimeWarning SyntaxWarning UnicodeWarning UserWarning`, "load call(any...) state", "exceptions hold their arguments"},
+	{"builtins", "SyntaxError IndentationError TabError", "load call() call(any) call(any,tuple) state", "of two arguments it walks through the second: range(10**10) is none"},
+	{"builtins", "BaseExceptionGroup ExceptionGroup", "load call(text,list|tuple) state", "the same"},
 
 	// Numbers, dates and identifiers.
 	{"datetime", "date", "load call(bytes)", "4 bytes"},
@@ -60,7 +62,7 @@ var harmlessRules = []rule{
 	{"re", "RegexFlag", "load call(int)", "an Enum"},
 	{"http", "HTTPMethod", "load call(text)", "an Enum"},
 	{"time", "struct_time", "load call(tuple,dict)", "numbers"},
-	{"random", "Random", "load call() state", "a generator's state"},
+	{"random", "Random", "load call() state", "a generator's state, of which BUILD looks at the form"},
 
 	// Containers.
 	{"collections", "OrderedDict", "load call() call(list) class() class(dict) items state", "a dict"},
@@ -71,9 +73,11 @@ var harmlessRules = []rule{
 	{"collections", "UserString", "load class() class(text) state", "text"},
 	{"array", "array", "load call(text,list) state", "an array below protocol 3"},
 	{"array", "_array_reconstructor", "call(global,text,int,bytes) state", "an array; attributes, of a subclass"},
-	{"types", "SimpleNamespace", "load call() call(dict) class() state", "attributes"},
+	{"types", "SimpleNamespace", "load call() class() state", "attributes"},
+	{"types", "SimpleNamespace", "call(dict)", "the same, in 3.13; no state on top: one of the attributes may be called __setstate__"},
 	{"_io", "BytesIO StringIO", "load class() call() state", "a buffer"},
-	{"http.cookies", "BaseCookie SimpleCookie Morsel", "load class() class(dict) items state", "dicts"},
+	{"http.cookies", "BaseCookie SimpleCookie", "load class() class(dict) items", "dicts; an attribute value_encode would be called"},
+	{"http.cookies", "Morsel", "load class() class(dict) items state", "a dict with attributes"},
 
 	// Addresses and paths: text that opens nothing.
 	{"ipaddress", "IPv4Address IPv6Address IPv4Network IPv6Network IPv4Interface IPv6Interface", "load call(text|int)", "an address"},
@@ -81,32 +85,32 @@ var harmlessRules = []rule{
 	{"pathlib._local", "PurePath PurePosixPath PureWindowsPath Path PosixPath WindowsPath", "load call(text...)", "the same, in 3.13"},
 	{"urllib.parse", "ParseResult SplitResult DefragResult", "load class(text|none...) class(tuple)", "named tuples of text"},
 	{"urllib.parse", "ParseResultBytes SplitResultBytes DefragResultBytes", "load class(bytes|none...) class(tuple)", "named tuples of bytes"},
-
-	// Sessions.
-	{"session3.Session", "Session", "load class() state", "session3's session"},
-	{"session3.DictSession", "DictSession", "load class() state", "session3's session with a dict"},
-	{"quixote.session", "Session", "load class() state", "Quixote's session"},
-	{"quixote.demo.altdemo", "DemoSession", "load class() state", "the session of Quixote's demonstration"},
-	{"alforja.demo", "DemoSession", "load class() state", "the session of our demonstration"},
-}
-
-// closedPackages are treated as the standard library is. They are known as
-// well as it is, and their other classes open files and databases.
-var closedPackages = map[string]bool{
-	"alforja": true, "quixote": true, "scgi": true, "session3": true,
 }
 
 // deniedPackages are packages of third parties in which a function that runs
 // code, loads another pickle or opens a file can be called by name, and
 // aliases of the standard library.
 var deniedPackages = set(`
-	IPython ansible anyio asyncssh billiard bottle celery cffi click cloudpickle dill distributed django
-	eventlet fabric flask fsspec future gevent gunicorn h5py httplib2 httpx invoke ipykernel jax jinja2
-	joblib jsonpickle keras kombu llvmlite loky mako matplotlib more_itertools mpmath multiprocess nltk
-	nose numba numexpr numpy onnx pandas paramiko past pathos pexpect pip pkg_resources plumbum polars
-	psutil ptyprocess py pyarrow pyparsing pytest _pytest pywin32 requests ruamel scipy setuptools sh
-	six sklearn skops sqlalchemy sympy tensorflow toolz toposort torch torchvision tornado transformers
-	trio twisted urllib3 uvicorn virtualenv werkzeug wheel win32api win32com yaml zmq zope _distutils_hack
+	_distutils_hack _pydevd_bundle _pytest accelerate aesara aiohttp airflow ansible anyio apscheduler
+	asteval asyncssh attr bcc behave billiard black bokeh boto3 botocore bottle breezy bzrlib catboost
+	celery cffi chameleon Cheetah cherrypy circus click cloudpickle coverage cppyy cupy cx_Freeze cx_Oracle
+	Cython dask debugpy decorator diffusers dill distributed django docker docutils dukpy dulwich durus
+	eventlet execjs fabric falcon fastai fastapi fire flake8 flask flit_core frida fsspec future gcsfs gdb
+	genshi gensim gevent git gradio greenlet gunicorn h5py hatchling hgext httplib2 httpx huey hypothesis
+	invoke ipykernel IPython isort jax jedi jinja2 joblib jpype js2py jsonpickle jupyter_client
+	jupyter_core jupyter_server keras kombu ldap lightgbm lldb llvmlite locust loky luigi lupa lxml mako
+	markdown matplotlib mercurial mlflow mock mod_wsgi more_itertools mpl_toolkits mpmath multiprocess
+	mxnet mypy MySQLdb nbconvert nbformat netCDF4 nltk nose notebook nox nuitka numba numexpr numpy
+	objgraph onnx onnxruntime oracledb oyaml paddle pandas paramiko past paste pathos patsy pbr pdfkit
+	peewee pexpect PIL pip pkg_resources plumbum poetry polars psutil psycopg psycopg2 ptyprocess pwn py
+	py2exe py4j pyarrow pybind11 pycparser pydevd pyflakes pygments PyInstaller pylab pylint pymongo
+	pympler pymysql pyodbc pyodide pyparsing pyramid pysftp pyspark pytensor pytest pythran pywin32
+	pyximport ray redis requests RestrictedPython robot rope RPi rpy2 rq ruamel ruamel_yaml s3fs sage salt
+	sanic sarge scipy scrapy setuptools sh signxml simpleeval six sklearn skops smart_open spacy sqlalchemy
+	starlette statsmodels streamlit supervisor sympy tables tblib tensorboard tensorflow theano toolz
+	toposort torch torchvision tornado tox traitlets transformers trio twisted typer unoconv urllib3
+	uvicorn uwsgi uwsgidecorators virtualenv weasyprint webview werkzeug wheel whoosh win32api win32com
+	xarray xgboost xmlsec yaml yapf zarr zc ZEO zmq ZODB zope
 `)
 
 // borrowedModules are modules that run code, under whatever package they are
@@ -124,4 +128,16 @@ var borrowedNames = set(`
 	import_string input itemgetter literal_eval locals methodcaller open partial partialmethod popen
 	posix_spawn posix_spawnp reload remove rmdir rmtree run_module run_path setattr spawnl spawnlp
 	spawnv spawnve spawnvp startfile system unlink vars
+`)
+
+// borrowedCalls are names of the same kind that an application's classes may
+// have too, a forum's Thread: they are refused where they are called.
+var borrowedCalls = set(`
+	CodeType FileHandler FunctionType Pool Process ProcessPoolExecutor SourceFileLoader Thread
+	ThreadPoolExecutor Timer Unpickler ZipFile abort apply apply_async call call_soon chmod chown chroot
+	compile_command connect copyfile copytree create_connection create_subprocess_exec
+	create_subprocess_shell exec_command exec_module execute executescript kill killpg link load load_module load_source loads
+	makedirs mkdir mkfifo mknod move putenv reduce rename renames run runcode runeval runsource
+	send_signal spawn starmap start_new_thread symlink terminate timeit truncate unpack_archive
+	unsetenv urlopen urlretrieve utime write write_bytes write_text
 `)

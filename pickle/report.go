@@ -56,7 +56,8 @@ const (
 	_             Kind = iota
 	KindNone           // None
 	KindBool           // bool
-	KindInt            // int
+	KindInt            // int of at most 255 bytes
+	KindLong           // int of more
 	KindFloat          // float
 	KindText           // str
 	KindLatin1         // the str "latin1" or "latin-1", in which Python 2 compatible bytes are written
@@ -83,7 +84,7 @@ const (
 
 func (k Kind) String() string {
 	names := [...]string{
-		"?", "none", "bool", "int", "float", "text", "latin1", "ratio", "bytes", "bytearray",
+		"?", "none", "bool", "int", "long", "float", "text", "latin1", "ratio", "bytes", "bytearray",
 		"list", "tuple", "dict", "set", "frozenset", "global", "object", "new", "mixed", "persistent",
 	}
 	if int(k) >= len(names) {

@@ -39,6 +39,7 @@ type flags uint8
 const (
 	flagOpaque     flags = 1 << iota // text whose bytes in data are not its characters in UTF-8
 	flagUnhashable                   // a bytearray, or a tuple that holds what cannot be hashed
+	flagLong                         // an int of more bytes than LONG1 can count
 )
 
 // An object is the part of a value that changes after it was made.
@@ -49,7 +50,7 @@ type object struct {
 	keys   keys
 }
 
-type keys uint8
+type keys uint16
 
 const (
 	keyClass   keys = 1 << iota // it has the key "__class__"
@@ -57,6 +58,10 @@ const (
 	keyOther                    // it has a key that is no text
 	keyPartial                  // it is a functools.partial of a class's __new__, of which BUILD is expected
 	keyMaker                    // it is one that only makes an instance: its use is that of the class
+	keyMethod                   // it has a key by which APPEND or APPENDS would find a method
+	keyObject                   // it has a key that is an object, which may be a str that is not seen as such
+	keyImport                   // it has a value that is an import
+	keyHidden                   // attributes that it was given may stand in for its class's methods or for its items
 )
 
 func (m *machine) push(v value) { m.stack = append(m.stack, v) }

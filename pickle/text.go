@@ -25,13 +25,23 @@ func counted(kind Kind, size int, signed bool) func(*machine) error {
 			return err
 		}
 		v := newValue(kind, bytesWeight(len(b)))
-		if kind == KindByteArray {
+		switch {
+		case kind == KindByteArray:
 			v = v.withFlags(flagUnhashable)
+		case kind == KindInt && len(b) > maxShortInt:
+			v = v.withFlags(flagLong)
 		}
 		m.push(v)
 		return nil
 	}
 }
+
+// maxShortInt is the most that an int of KindInt has, in bytes: what LONG1 can
+// count.
+const maxShortInt = 255
+
+// maxShortDigits is the same in decimal digits.
+const maxShortDigits = 614
 
 // bytesWeight is the weight of n bytes or characters, which are copied faster
 // than values are visited.
@@ -235,7 +245,11 @@ func (m *machine) pushInt(b []byte) error {
 	if !isDecimal(digits) || len(b) > len(digits) && digits[0] == '0' {
 		return m.fail("not an integer as Python writes it")
 	}
-	m.push(newValue(KindInt, bytesWeight(len(b))))
+	v := newValue(KindInt, bytesWeight(len(b)))
+	if len(digits) > maxShortDigits {
+		v = v.withFlags(flagLong)
+	}
+	m.push(v)
 	return nil
 }
 

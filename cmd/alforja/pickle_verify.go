@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"alforja/gateway"
 	"alforja/pickle"
 )
 
@@ -100,7 +101,6 @@ func (v *verify) run(cmd *cobra.Command, args []string) error {
 }
 
 func (v *verify) choosePolicy() error {
-	options := pickle.PolicyOptions{Allow: v.allow, Strict: v.policyName == "strict"}
 	switch {
 	case !slices.Contains([]string{"enforce", "strict", "none"}, v.policyName):
 		return oneOf("policy", v.policyName, "enforce", "strict", "none")
@@ -109,7 +109,7 @@ func (v *verify) choosePolicy() error {
 	case v.policyName == "none":
 		return nil
 	}
-	policy, err := pickle.NewPolicy(options)
+	policy, err := gateway.NewPolicy(v.allow, v.policyName == "strict")
 	if err != nil {
 		return usageError{fmt.Errorf("--allow: %w", err)}
 	}

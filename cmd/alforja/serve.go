@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"alforja/gateway"
-	"alforja/pickle"
 )
 
 // settings are what the flags and the configuration file say.
@@ -250,7 +249,7 @@ func (s *settings) options(logger *slog.Logger) (opts gateway.Options, err error
 	case s.mode == "shared" && !strings.HasPrefix(s.store, "directory:"):
 		return opts, usageError{errors.New("shared mode needs --store directory:PATH, the directory that workers use")}
 	}
-	policy, err := pickle.NewPolicy(pickle.PolicyOptions{Allow: s.allow, Strict: s.policy == "strict"})
+	policy, err := gateway.NewPolicy(s.allow, s.policy == "strict")
 	if err != nil {
 		return opts, usageError{fmt.Errorf("--allow: %w", err)}
 	}

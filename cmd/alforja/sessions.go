@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"alforja/gateway"
 	"alforja/pickle"
 	"alforja/store"
 	"alforja/store/catalog"
@@ -132,7 +133,7 @@ func (o *operator) prepare() error {
 	if err := o.addConfig(); err != nil {
 		return err
 	}
-	policy, err := pickle.NewPolicy(pickle.PolicyOptions{Allow: o.allow, Strict: o.policy == "strict"})
+	policy, err := gateway.NewPolicy(o.allow, o.policy == "strict")
 	if err != nil {
 		return usageError{fmt.Errorf("--allow: %w", err)}
 	}

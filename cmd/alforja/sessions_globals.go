@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"alforja/gateway"
 	"alforja/pickle"
 	"alforja/store"
 	"alforja/store/catalog"
@@ -39,7 +40,7 @@ session can put a name there. Look at each before you take the # away.`,
 			defer s.Close()
 			g := globals{byName: o.policy == "strict"}
 			for strict, policy := range map[bool]**pickle.Policy{false: &g.policy, true: &g.strict} {
-				if *policy, err = pickle.NewPolicy(pickle.PolicyOptions{Allow: o.allow, Strict: strict}); err != nil {
+				if *policy, err = gateway.NewPolicy(o.allow, strict); err != nil {
 					return usageError{fmt.Errorf("--allow: %w", err)}
 				}
 			}

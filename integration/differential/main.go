@@ -33,6 +33,7 @@ import (
 	"syscall"
 	"time"
 
+	"alforja/gateway"
 	"alforja/pickle"
 )
 
@@ -92,7 +93,7 @@ func run(o options) (bad bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	policy, err := pickle.NewPolicy(pickle.PolicyOptions{})
+	policy, err := gateway.NewPolicy(nil, false)
 	if err != nil {
 		return false, err
 	}

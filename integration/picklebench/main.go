@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"alforja/gateway"
 	"alforja/pickle"
 )
 
@@ -77,7 +78,7 @@ func operation(r request) (func() error, error) {
 }
 
 func check(data []byte) (func() error, error) {
-	policy, err := pickle.NewPolicy(pickle.PolicyOptions{})
+	policy, err := gateway.NewPolicy(nil, false)
 	return func() error {
 		report, err := pickle.Verify(data, pickle.Limits{})
 		if err != nil {

@@ -737,6 +737,185 @@ case(
 )
 
 
+# Attributes that take the place of methods: load looks these up in the instance first.
+def integer(n):
+    b = n.to_bytes(n.bit_length() // 8 + 1, "little", signed=True)
+    return (
+        b"\x8a" + bytes([len(b)]) + b if len(b) < 256 else b"\x8b" + struct.pack("<I", len(b)) + b
+    )
+
+
+def state(*pairs):
+    return b"}(" + b"".join(pairs) + b"u"
+
+
+ORDERED = b"ccollections\nOrderedDict\n)R"
+ENDLESS = b"cbuiltins\nrange\nK\x00" + integer(10**10) + b"K\x01\x87R"
+REBUILD = b"cmyapp.sessions\nrebuild\n"
+NESTED = b")" + b"2\x86" * 60  # takes 2^60 steps to hash, or to write as text
+P2 = b"\x80\x02"
+case(
+    "attribute-append",
+    "the attribute append is list, and APPEND calls it with a range",
+    P4 + ORDERED + state(text("append"), b"cbuiltins\nlist\n") + b"b" + ENDLESS + b"a.",
+)
+for name in ("append", "extend"):
+    case(
+        "attribute-%s-own" % name,
+        "the attribute %s is a function of the application" % name,
+        P4 + MADE + state(text(name), REBUILD) + b"b(K\x01e.",
+    )
+case(
+    "attribute-setstate",
+    "BUILD makes __setstate__ a function, which the second BUILD calls",
+    P4 + MADE + state(text("__setstate__"), REBUILD) + b"bK\x01b.",
+)
+case(
+    "attribute-setstate-standard",
+    "the same, and the function is list",
+    P4 + ORDERED + state(text("__setstate__"), b"cbuiltins\nlist\n") + b"b" + ENDLESS + b"b.",
+)
+case(
+    "attribute-setstate-by-call",
+    "SimpleNamespace of Python 3.13 takes its attributes from a dict",
+    P4 + b"ctypes\nSimpleNamespace\n" + state(text("__setstate__"), REBUILD) + b"\x85RK\x01b.",
+)
+case(
+    "attribute-slot",
+    "the same by setattr, of the second of a pair",
+    P4 + MADE + b"N" + state(text("append"), REBUILD) + b"\x86bK\x01a.",
+)
+case(
+    "attribute-value-encode",
+    "a cookie calls its attribute value_encode",
+    P4
+    + b"chttp.cookies\nSimpleCookie\n)\x81"
+    + state(text("value_encode"), b"cbuiltins\nlist\n")
+    + b"b"
+    + text("a")
+    + ENDLESS
+    + b"s.",
+)
+case(
+    "attribute-data",
+    "a UserDict passes items on to a dict of the application",
+    P4
+    + b"cmyapp.sessions\nBasket\n)\x81"
+    + state(text("data"), b"cmyapp.settings\nOPTIONS\n")
+    + b"b"
+    + text("admin")
+    + b"\x88s.",
+)
+
+# Classes exchanged by states that are no plain dict.
+FAILURE = b"cmyapp.sessions\nFailure\n)R"
+for group, start, new, end in (
+    ("slots", MADE + b"N", b"cmyapp.sessions\nAdminSession\n", b"\x86b."),
+    ("exception", FAILURE, b"cmyapp.sessions\nHarmless\n", b"b."),
+):
+    pair = text("__class__") + new
+    for name, pairs in (
+        ("ordered", ORDERED + pair + b"s"),
+        ("ordered-called", b"ccollections\nOrderedDict\n((" + pair + b"ll\x85R"),
+        ("own-dict", b"cmyapp.sessions\nTable\n)\x81" + pair + b"s"),
+        ("own-dict-called", b"cmyapp.sessions\nTable\n" + state(pair) + b"\x85R"),
+        (
+            "text-in-disguise",
+            state(b"cmyapp.sessions\nLabel\n" + text("__class__") + b"\x85\x81" + new),
+        ),
+    ):
+        case(
+            "class-by-%s-%s" % (group, name),
+            "__class__ is set by setattr, from what is no plain dict",
+            P4 + start + pairs + end,
+        )
+
+# What a function returns need not be made by the pickle.
+case(
+    "shared-settings",
+    "a function returns the application's settings, and SETITEM changes them",
+    P2 + b"cmyapp.settings\noptions\n)RX\x05\x00\x00\x00admin\x88s.",
+)
+case(
+    "shared-module",
+    "a function returns a module, and BUILD changes it",
+    P2 + b"cmyapp.settings\nmodule\n)R}X\x07\x00\x00\x00OPTIONS\x88sb.",
+)
+case(
+    "shared-class",
+    "a function returns a class, and BUILD changes it by setattr",
+    P2 + b"cmyapp.sessions\nclass_of\nX\x01\x00\x00\x00a\x85RN}X\x05\x00\x00\x00admin\x88s\x86b.",
+)
+
+# Names that are harmless with other arguments.
+for name in ("SyntaxError", "ExceptionGroup"):
+    case(
+        "endless-" + name,
+        "it makes a tuple of its second argument",
+        P4 + b"cbuiltins\n%s\n" % name.encode() + text("a") + ENDLESS + b"\x86R.",
+    )
+case(
+    "endless-Random",
+    "setstate of version 2 makes a tuple of what it is given",
+    P4 + b"crandom\nRandom\n)RK\x02" + ENDLESS + b"N\x87b.",
+)
+HUGE = integer((1 << 1_600_000) // 3)  # 200 kB
+case(
+    "huge-Fraction",
+    "the greatest common divisor of two large numbers",
+    P4 + b"cfractions\nFraction\n" + HUGE + integer((1 << 1_600_000) // 7) + b"\x86R.",
+)
+case(
+    "huge-range",
+    "the length of a range is a division of large numbers",
+    P4 + b"cbuiltins\nrange\nK\x00" + HUGE + integer((1 << 800_000) // 7) + b"\x87R.",
+)
+case(
+    "huge-RegexFlag",
+    "a flag takes a number apart bit by bit",
+    P4 + b"cre\nRegexFlag\n" + integer((1 << 160_000) // 3) + b"\x85R.",
+)
+case(
+    "hash-bomb-cookie",
+    "a cookie makes text of its values",
+    P4 + b"chttp.cookies\nSimpleCookie\n)\x81" + text("a") + NESTED + b"s.",
+)
+for name, made in (
+    ("UUID", b"cuuid\nUUID\n)\x81" + state(text("int"), NESTED)),
+    ("UserString", b"ccollections\nUserString\n)\x81" + state(text("data"), NESTED)),
+    ("dataclass", b"cmyapp.sessions\nFrozen\n)\x81" + state(text("a"), NESTED)),
+):
+    case(
+        "hash-bomb-in-" + name,
+        "a key whose state takes 2^60 steps to hash",
+        P4 + b"}" + made + b"bNs.",
+    )
+
+# Packages of third parties that run code, load pickles or open files by name.
+for path in """
+    attr._make._compile_and_eval  git.repo.base.Repo  pygments.lexers.load_lexer_from_file  PIL.ImageShow.show
+    decorator.decorate  Cython.Build.Inline.cython_inline  pyximport.install  patsy.dmatrix
+    statsmodels.iolib.smpickle.load_pickle  mlflow.pyfunc.load_model  ray.cloudpickle.loads  gensim.utils.unpickle
+    spacy.util.load_model  theano.compile.function.function  docutils.core.publish_file  lxml.etree.parse
+    asteval.Interpreter  simpleeval.simple_eval  RestrictedPython.compile_restricted_exec  genshi.template.MarkupTemplate
+    Cheetah.Template.Template  paste.util.import_string.eval_import  rq.utils.import_attribute  apscheduler.util.ref_to_obj
+    debugpy.connect  docker.from_env  redis.Redis  psycopg2.connect  ZODB.FileStorage.FileStorage  markdown.markdownFromFile
+    dulwich.porcelain.clone  pwn.process  zc.buildout.easy_install  mock.mock._importer  aiohttp.client.ClientSession
+""".split():
+    module, _, name = path.rpartition(".")
+    case(
+        "third-party-" + path,
+        "a function of a well-known package",
+        ("c%s\n%s\n" % (module, name)).encode() + CALL,
+    )
+for name in "run call load loads Thread Process Pool Timer urlopen exec_module kill chmod rename putenv".split():
+    case(
+        "borrowed-call-" + name,
+        "what a module of the application may have imported under this name",
+        b"cmyapp.jobs\n" + name.encode() + b"\n" + CALL,
+    )
+
+
 def main():
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hostile.jsonl")
     names = [name for name, _, _ in CASES]

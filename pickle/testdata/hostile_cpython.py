@@ -9,7 +9,7 @@ whatever runs code, opens files to write, or leaves the process. The module
 myapp.sessions of an imagined application is there to be imported.
 
 A line holds the name, the first 16 hexadecimal digits of the pickle's SHA-256,
-what became of it, and where there are any: the imports that it asked for, the
+the version of CPython, what became of it, and where there are any: the imports that it asked for, the
 calls of functions, the audit events, and the error. What became of it is
 
     loads     nothing but objects were made
@@ -23,11 +23,14 @@ calls of functions, the audit events, and the error. What became of it is
 
 import _pickle
 import builtins
+import collections
+import dataclasses
 import hashlib
 import io
 import json
 import os
 import pickle
+import platform
 import re
 import resource
 import subprocess
@@ -99,15 +102,39 @@ def application():
         def run(self):
             calls.append("ShopSession.run")
 
+    class AdminSession(ShopSession):
+        pass
+
+    class Basket(collections.UserDict):
+        pass
+
+    class Table(dict):
+        pass
+
+    class Label(str):
+        pass
+
+    class Failure(Exception):
+        pass
+
+    class Harmless(Failure):
+        pass
+
+    @dataclasses.dataclass(frozen=True)
+    class Frozen:
+        a: object = None
+
     def rebuild(*args):
         return ShopSession()
 
-    for f in (ShopSession, rebuild):
-        f.__module__ = "myapp.sessions"
-    ShopSession.__qualname__ = "ShopSession"
+    rebuild.__module__ = "myapp.sessions"
+    own = (ShopSession, AdminSession, Basket, Table, Label, Failure, Harmless, Frozen)
+    for c in own:
+        c.__module__, c.__qualname__ = "myapp.sessions", c.__name__
+        setattr(sessions, c.__name__, c)
     # What its own modules import is an attribute of them.
     sessions.__dict__.update(
-        ShopSession=ShopSession,
+        class_of=lambda name: ShopSession,
         rebuild=rebuild,
         pick=rebuild,
         os=os,
@@ -117,6 +144,7 @@ def application():
     )
     settings, tasks = types.ModuleType("myapp.settings"), types.ModuleType("myapp.tasks")
     settings.OPTIONS, settings.ADMINS = {}, set()
+    settings.options, settings.module = lambda: settings.OPTIONS, lambda: settings
     tasks.Popen, own_pickle = subprocess.Popen, types.ModuleType("myapp.pickle")
     own_pickle.loads = pickle.loads
     own_subprocess = types.ModuleType("myapp.subprocess")
@@ -267,13 +295,18 @@ def main():
     if sys.argv[1:] == ["--one"]:
         return one(sys.stdin.buffer.read())
     command = isolated()
+    python = platform.python_version()
     counts = {}
     with open(os.path.join(HERE, "hostile.jsonl")) as samples:
         cases = [json.loads(line) for line in samples]
     with open(os.path.join(HERE, "hostile_cpython.jsonl"), "w") as f:
         for c in cases:
             data = bytes.fromhex(c["hex"])
-            line = {"name": c["name"], "sha256": hashlib.sha256(data).hexdigest()[:16]}
+            line = {
+                "name": c["name"],
+                "sha256": hashlib.sha256(data).hexdigest()[:16],
+                "python": python,
+            }
             line.update(run(command, data))
             counts[line["outcome"]] = counts.get(line["outcome"], 0) + 1
             f.write(json.dumps(line) + "\n")
