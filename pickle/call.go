@@ -173,9 +173,15 @@ func (m *machine) obj() error {
 	return m.instantiate(items[0], items[1:])
 }
 
+// instantiate is what INST and OBJ do, as _pickle.c's instantiate: __new__ of
+// a class without arguments, and otherwise a call, of a function too.
 func (m *machine) instantiate(class value, items []value) error {
 	weight, depth, _ := m.holdAll(items)
-	made := m.use(class.a(), RoleClass, m.shape(items))
+	role := RoleClass
+	if len(items) > 0 || !isClassName(lastName(m.spelled(m.uses[class.a()].name))) {
+		role = RoleCallable
+	}
+	made := m.use(class.a(), role, m.shape(items))
 	return m.pushMade(made, newValue(0, weight).withDepth(depth))
 }
 

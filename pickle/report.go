@@ -41,8 +41,8 @@ type Role uint8
 const (
 	RolePopped   Role = iota // imported, then not used
 	RoleLoaded               // held as a value: in a container, as an argument, as a base
-	RoleClass                // instances are made: NEWOBJ, NEWOBJ_EX, INST, OBJ, copyreg's reconstructors
-	RoleCallable             // called: REDUCE
+	RoleClass                // instances are made: NEWOBJ, NEWOBJ_EX, copyreg's reconstructors; INST and OBJ without arguments
+	RoleCallable             // called: REDUCE; INST and OBJ with arguments, or of what by its name is no class
 )
 
 func (r Role) String() string {

@@ -908,6 +908,18 @@ for path in """
         "a function of a well-known package",
         ("c%s\n%s\n" % (module, name)).encode() + CALL,
     )
+for name, data in (
+    ("inst", b"(S'id'\nimyapp.jobs\nrun\n."),
+    ("inst-bare", b"(imyapp.jobs\nrun\n."),
+    ("obj", b"(cmyapp.jobs\nrun\nS'id'\no."),
+    ("obj-pool", b"(cmyapp.jobs\nPool\nK\x02o."),
+):
+    case("borrowed-call-by-" + name, "INST and OBJ call functions too", data)
+case(
+    "shared-settings-inst",
+    "INST calls a function that returns the application's settings",
+    b"\x80\x02(imyapp.settings\noptions\nX\x05\x00\x00\x00admin\x88s.",
+)
 for name in "run call load loads Thread Process Pool Timer urlopen exec_module kill chmod rename putenv".split():
     case(
         "borrowed-call-" + name,
