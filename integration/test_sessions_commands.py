@@ -1,6 +1,7 @@
 """`alforja sessions`: every command on real sessions of session3 and Quixote."""
 
 import base64
+import fcntl
 import json
 import os
 import pickle
@@ -8,10 +9,11 @@ import re
 import subprocess
 import sys
 import tarfile
+from pathlib import Path
 
 import pytest
 
-from harness import Client, concurrently, wait_until
+from harness import BINARY, Client, concurrently, wait_until
 from stored_sessions import CLASSES, contents, lines, load, make, sessions, testapp
 
 
@@ -167,6 +169,34 @@ def test_expire(some):
     assert expire("--age", "90m", "--yes")["deleted"] == 8
     assert {p.name for p in some.iterdir()} == {"id-0", "id-1"}
     sessions("expire", "--store", f"directory:{some}", "--yes", code=2)
+
+
+def test_expire_leaves_what_is_being_saved(some):
+    """A session3 process has the file's flock, and saves while the command may be waiting for it."""
+    path = some / "id-11"
+    with path.open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        store = ["--store", f"directory:{some}"]
+        command = [BINARY, "sessions", "expire", *store, "--idle", "650s", "--yes"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as expiring:
+            wait_until(
+                lambda: expiring.poll() is not None or has_open(expiring.pid, path),
+                "the command opens the file",
+            )
+            state = path.read_bytes()
+            file.write(state)
+            file.flush()
+            fcntl.flock(file, fcntl.LOCK_UN)
+            said, _ = expiring.communicate(timeout=60)
+    assert path.read_bytes() == state
+    assert said == "0 deleted, 12 remain (1 in use), 0 failed\n"
+
+
+def has_open(pid, path):
+    try:
+        return any(os.path.realpath(fd) == str(path) for fd in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:  # it has ended, or closed one just now
+        return False
 
 
 def test_verify(some):

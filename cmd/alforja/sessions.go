@@ -200,11 +200,12 @@ func (o *operator) openAt(cmd *cobra.Command, spec string, create bool) (dated.S
 	if err != nil {
 		return nil, err
 	}
-	if store, ok := opened.(dated.Store); ok {
-		return store, nil
+	s, ok := opened.(dated.Store)
+	if !ok {
+		opened.Close()
+		return nil, usageError{fmt.Errorf("store %s keeps no times of its sessions", printable(spec))}
 	}
-	_, where, _ := strings.Cut(spec, ":")
-	return dated.Directory(opened, where), nil
+	return s, nil
 }
 
 // openPlain opens a store by its name. Only what is going to be written may be

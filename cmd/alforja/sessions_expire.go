@@ -158,7 +158,8 @@ func (e *expiry) due(ctx context.Context, info store.Info) (bool, error) {
 	return err == nil && !created.IsZero() && time.Since(created) > e.age, err
 }
 
-// delete deletes a session that is due, if that still holds under its lock.
+// delete deletes a session that is due, if that still holds under its lock. Who does not take that
+// lock, as session3, may use the session while it is looked at: then it has changed, and stays.
 func (e *expiry) delete(ctx context.Context, id string) expired {
 	r := expired{id: id}
 	unlock, err := dated.Lock(ctx, e.store, id, expireLockWait)
@@ -180,6 +181,7 @@ func (e *expiry) delete(ctx context.Context, id string) expired {
 		r.err, r.inUse = err, err == nil
 		return r
 	}
-	r.deleted, r.err = e.store.Delete(ctx, id)
+	r.deleted, r.err = e.store.DeleteUnchanged(ctx, info)
+	r.inUse = !r.deleted && r.err == nil
 	return r
 }

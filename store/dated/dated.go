@@ -1,7 +1,7 @@
-// Package dated adds to a store what moving sessions asks for and no request
-// does: the time at which one session was modified can be read and set. A
-// session that is copied keeps its age, and one that was used a moment ago is
-// not taken for idle.
+// Package dated adds to a store what moving and expiring sessions asks for and no
+// request does: the time at which one session was modified can be read and set, and
+// be the condition of its deletion. A session that is copied keeps its age, and one
+// that was used a moment ago is not taken for idle.
 package dated
 
 import (
@@ -20,6 +20,12 @@ type Store interface {
 
 	// SetModified sets the time at which the session counts as modified.
 	SetModified(ctx context.Context, id string, modified time.Time) (found bool, err error)
+
+	// DeleteUnchanged deletes a session that was neither saved nor touched since All or Stat
+	// said info of it. It waits for nobody: what is being read or written at that moment
+	// stays, as what has changed or is gone. deleted is false then. The caller has the
+	// session's lock.
+	DeleteUnchanged(ctx context.Context, info store.Info) (deleted bool, err error)
 }
 
 // Lock takes the lock of a session as store.Store has it, and waits for it no

@@ -85,7 +85,8 @@ func (x *expiry) delete(e entry) (deleted bool, err error) {
 	default:
 		return false, err
 	}
-	if free, err := x.mayDelete(fd, e); !free {
+	free, err := flockIf(fd, func(now *unix.Stat_t) (bool, error) { return x.mayDelete(now, e) })
+	if !free {
 		unix.Close(fd)
 		return false, err
 	}
@@ -97,8 +98,21 @@ func (x *expiry) delete(e entry) (deleted bool, err error) {
 	return true, x.store.sync(e.dir)
 }
 
-// mayDelete takes the flock of an open file and reports whether it is e's, still idle, and in nobody's use.
-func (x *expiry) mayDelete(fd int, e entry) (bool, error) {
+// mayDelete reports whether a file whose flock is ours is e's, still idle, and in nobody's use.
+func (x *expiry) mayDelete(now *unix.Stat_t, e entry) (bool, error) {
+	if held, err := x.dirs.ranges.heldByOthers(lockOffset(e.id) + 1); held || err != nil {
+		return false, err
+	}
+	same := now.Ino == e.stat.Ino && now.Dev == e.stat.Dev
+	return same && time.Since(modified(now)) > x.idle, nil
+}
+
+// flockIf takes the exclusive flock of an open file if it is free, the file still has a
+// name, and may allows it by what the file is under the lock.
+//
+// Whoever replaced the file has unlinked it by the time its flock is free, unless a crash came
+// in between: then the save was never acknowledged.
+func flockIf(fd int, may func(now *unix.Stat_t) (bool, error)) (bool, error) {
 	err := retry(func() error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
 	if err != nil {
 		if err == unix.EWOULDBLOCK {
@@ -106,17 +120,11 @@ func (x *expiry) mayDelete(fd int, e entry) (bool, error) {
 		}
 		return false, err
 	}
-	if held, err := x.dirs.ranges.heldByOthers(lockOffset(e.id) + 1); held || err != nil {
-		return false, err
-	}
-	// Whoever replaced the file has unlinked it by the time its flock is free, unless a crash came
-	// in between: then the save was never acknowledged.
 	var now unix.Stat_t
-	if err := fstat(fd, &now); err != nil {
+	if err := fstat(fd, &now); err != nil || now.Nlink == 0 {
 		return false, err
 	}
-	same := now.Ino == e.stat.Ino && now.Dev == e.stat.Dev && now.Nlink > 0
-	return same && time.Since(modified(&now)) > x.idle, nil
+	return may(&now)
 }
 
 // A pace keeps a long job from slowing down requests: as long as there are

@@ -24,7 +24,7 @@ func open(t testing.TB) dated.Store {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	return dated.Directory(s, path)
+	return s
 }
 
 // state is a pickle of a text.
