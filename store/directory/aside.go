@@ -60,7 +60,11 @@ func (s *Store) moveAside(d *dirs, dir int, id string, state []byte) (done bool,
 		if err == nil {
 			return true, nil
 		}
-		if err != unix.EEXIST { // EEXIST: another gateway was quicker with the same
+		switch err {
+		case unix.EEXIST: // another gateway was quicker with the same
+		case unix.ENOENT:
+			return false, whoIsGone(dir, id)
+		default:
 			return false, err
 		}
 		room = roomSame

@@ -43,8 +43,8 @@ func (e *Error) Unwrap() error { return e.Err }
 // lost. Local file systems do not do this.
 var ErrTorn = errors.New("the session's file is torn: a write stopped half-way")
 
-// errGone says that a directory that the store has open was removed.
-var errGone = errors.New("directory was removed")
+// errGone says that a directory that the store has open was removed, or a file of its own in there.
+var errGone = errors.New("the session or state directory was removed or emptied")
 
 func isGone(err error) bool {
 	return errors.Is(err, errGone) || errors.Is(err, unix.ESTALE)

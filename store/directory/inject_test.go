@@ -25,14 +25,10 @@ type argument struct {
 // thread of f alone, which is not used again.
 func withFaults(t *testing.T, f func(), rules ...rule) {
 	t.Helper()
-	var program []unix.SockFilter
-	for _, r := range rules {
-		program = append(program, r.program(unix.SECCOMP_RET_ERRNO|uint32(r.fault))...)
-	}
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the runtime ends the thread
-		_, err := install(program, 0)
+		_, err := install(faults(rules), 0)
 		if err == nil {
 			f()
 		}
@@ -43,9 +39,16 @@ func withFaults(t *testing.T, f func(), rules ...rule) {
 	}
 }
 
-// beforeCall runs f, and meanwhile when f is about to make a system call for
-// the nth time, from 1 on.
-func beforeCall(t *testing.T, call uint32, nth int, meanwhile, f func()) {
+func faults(rules []rule) (program []unix.SockFilter) {
+	for _, r := range rules {
+		program = append(program, r.program(unix.SECCOMP_RET_ERRNO|uint32(r.fault))...)
+	}
+	return program
+}
+
+// beforeCall runs f, under rules if there are any, and meanwhile when f is about to make
+// a system call for the nth time, from 1 on.
+func beforeCall(t *testing.T, call uint32, nth int, meanwhile, f func(), rules ...rule) {
 	t.Helper()
 	type installed struct {
 		listener int
@@ -55,7 +58,8 @@ func beforeCall(t *testing.T, call uint32, nth int, meanwhile, f func()) {
 	go func() {
 		defer close(done)
 		runtime.LockOSThread() // and never unlocked
-		listener, err := install(rule{call: call}.program(unix.SECCOMP_RET_USER_NOTIF), unix.SECCOMP_FILTER_FLAG_NEW_LISTENER)
+		program := append(faults(rules), rule{call: call}.program(unix.SECCOMP_RET_USER_NOTIF)...)
+		listener, err := install(program, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER)
 		ready <- installed{listener, err}
 		if err == nil {
 			f()

@@ -40,8 +40,11 @@ func (s *Store) Create(ctx context.Context, id string, state []byte) error {
 		err = unix.Renameat2(d.tmp, name, dir, id, unix.RENAME_NOREPLACE)
 		if err != nil {
 			unix.Unlinkat(d.tmp, name, 0)
-			if err == unix.EEXIST {
+			switch err {
+			case unix.EEXIST:
 				return store.ErrExists
+			case unix.ENOENT: // the new file was taken away, or the directory it is for
+				return errGone
 			}
 			return err
 		}
@@ -165,18 +168,37 @@ func (s *Store) exchange(d *dirs, f *file, id string, state []byte) (found bool,
 	exchange := func() error { return unix.Renameat2(d.tmp, name, f.dir, id, unix.RENAME_EXCHANGE) }
 	err = exchange()
 	if err == unix.ENOENT {
-		return false, nil
+		return false, whoIsGone(f.dir, id)
 	}
 	if err != nil {
 		return false, err
 	}
 	if err := s.sync(f.dir); err != nil {
-		if back := exchange(); back != nil && back != unix.ENOENT {
-			return false, fmt.Errorf("%w, and the old state does not come back: %w", err, back)
+		back := exchange()
+		if back == unix.ENOENT {
+			back = whoIsGone(f.dir, id)
+		}
+		if back != nil {
+			return true, fmt.Errorf("%w, and the old state does not come back: %v", err, back) // errGone would begin anew
 		}
 		return false, err
 	}
 	return true, nil
+}
+
+// whoIsGone says whether a rename that found nothing (ENOENT) missed the session, which is no
+// error, or its other end: somebody has emptied or removed the state directory, and the
+// operation begins anew.
+func whoIsGone(dir int, id string) error {
+	var st unix.Stat_t
+	err := fstatat(dir, id, &st)
+	switch err {
+	case nil:
+		return errGone
+	case unix.ENOENT:
+		return nil
+	}
+	return err
 }
 
 // writeTemp writes state to a new file in tmp, with the mode and owner of
