@@ -39,17 +39,22 @@ func (s *Store) SetAside(ctx context.Context, id string, state []byte) (done boo
 		if s.writing(f, state) != written || f.openForWriting() {
 			return nil // else what is written next would be lost with the file
 		}
-		done, err = s.moveAside(d, f.dir, id, state)
+		done, err = s.moveAside(ctx, d, f.dir, id, state)
 		return err
 	})
 	return done, err
 }
 
-func (s *Store) moveAside(d *dirs, dir int, id string, state []byte) (done bool, err error) {
+func (s *Store) moveAside(ctx context.Context, d *dirs, dir int, id string, state []byte) (done bool, err error) {
 	sum := sha256.Sum256(state)
 	hash := hex.EncodeToString(sum[:6])
 	log := s.opts.Logger.With("directory", s.path, "session", short(id), "bytes", len(state), "sha256", hash)
 
+	unlock, err := s.lockAside(ctx, d)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
 	room, err := s.roomAside(d, hash, int64(len(state)))
 	if err != nil {
 		return false, err
@@ -75,6 +80,25 @@ func (s *Store) moveAside(d *dirs, dir int, id string, state []byte) (done bool,
 		log.Warn("session deleted: its state cannot be used, and no more are set aside: empty corrupt/")
 	}
 	return done, err
+}
+
+// lockAside keeps others, also in other processes, from adding to corrupt/ between a look at what is there
+// and a rename to it.
+func (s *Store) lockAside(ctx context.Context, d *dirs) (unlock func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.LockWait)
+	defer cancel()
+	leave, err := s.asides.Lock(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	if err := d.ranges.lock(ctx, asideOffset); err != nil {
+		leave()
+		return nil, err
+	}
+	return func() {
+		d.ranges.unlock(asideOffset)
+		leave()
+	}, nil
 }
 
 type room int

@@ -47,6 +47,7 @@ type Store struct {
 	traffic atomic.Int64           // calls of the methods that requests make
 	locks   store.KeyedMutex       // of Lock
 	writers store.KeyedMutex       // of one file's writers, for the time of a system call or some
+	asides  store.KeyedMutex       // with one key: of who adds to corrupt/
 	odd     firstTimes             // ids whose name is not a regular file, logged
 
 	closed atomic.Bool

@@ -176,12 +176,11 @@ func (d *dirs) tryOut() error {
 	if err != unix.ENOENT {
 		return err
 	}
-	// One byte past all that sessions use. Two stores that open at the same
-	// time may meet here, which shows that locks work.
-	if _, err := d.ranges.try(maxOffset + 2); err != nil {
+	// Two stores that open at the same time may meet here, which shows that locks work too.
+	if _, err := d.ranges.try(tryOutOffset); err != nil {
 		return fmt.Errorf("%w: fcntl: %w", errNoLocks, err)
 	}
-	d.ranges.unlock(maxOffset + 2)
+	d.ranges.unlock(tryOutOffset)
 	return nil
 }
 

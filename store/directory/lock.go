@@ -117,8 +117,12 @@ func (r *releases) place(offset int64) *atomic.Int64 {
 	return &r.times[offset/2%int64(len(r.times))] // offsets are even
 }
 
-// maxOffset is the largest that lockOffset returns.
-const maxOffset = 1<<62 - 2
+// The bytes of the lock file. A session has two, at lockOffset and behind it.
+const (
+	maxOffset    = 1<<62 - 2     // the largest that lockOffset returns
+	tryOutOffset = maxOffset + 2 // shows that locks work
+	asideOffset  = maxOffset + 3 // of who adds to corrupt/
+)
 
 func lockOffset(id string) int64 {
 	sum := sha256.Sum256([]byte(id))
