@@ -254,17 +254,30 @@ func TestSetAsideWaitsForWriter(t *testing.T) {
 	}
 }
 
+// What a crash has left in tmp is removed when a store is opened, and by a gateway that stays
+// open for months, when it expires sessions.
 func TestSweep(t *testing.T) {
-	_, path := open(t, directory.Options{})
-	tmp := filepath.Join(path+".alforja", "tmp")
-	for _, name := range []string{"old", "new"} {
-		must(t, os.WriteFile(filepath.Join(tmp, name), nil, 0o600))
-	}
-	past := time.Now().Add(-time.Hour)
-	must(t, os.Chtimes(filepath.Join(tmp, "old"), past, past))
-	openAt(t, path, directory.Options{})
-	if got := names(t, tmp); len(got) != 1 || got[0] != "new" {
-		t.Errorf("tmp has %v, want [new]", got)
+	for name, sweep := range map[string]func(s *directory.Store, path string){
+		"open": func(_ *directory.Store, path string) { openAt(t, path, directory.Options{}) },
+		"expire": func(s *directory.Store, _ string) {
+			if _, _, err := s.DeleteIdle(t.Context(), time.Hour); err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, path := open(t, directory.Options{})
+			tmp := filepath.Join(path+".alforja", "tmp")
+			for _, name := range []string{"old", "new"} {
+				must(t, os.WriteFile(filepath.Join(tmp, name), nil, 0o600))
+			}
+			past := time.Now().Add(-time.Hour)
+			must(t, os.Chtimes(filepath.Join(tmp, "old"), past, past))
+			sweep(s, path)
+			if got := names(t, tmp); len(got) != 1 || got[0] != "new" {
+				t.Errorf("tmp has %v, want [new]", got)
+			}
+		})
 	}
 }
 

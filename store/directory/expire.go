@@ -12,11 +12,17 @@ import (
 // goes by the time of modification, which Touch renews. It does not wait for
 // locks: whoever holds one is using the session. A session that cannot be
 // deleted does not keep it from the others; the first such error is returned at
-// the end. While this store serves requests, it rests as long as it works.
+// the end. While this store serves requests, it rests as long as it works. It also
+// removes what crashes have left in tmp/.
 func (s *Store) DeleteIdle(ctx context.Context, idle time.Duration) (deleted, remaining int, err error) {
 	var first error
 	pace := newPace(&s.traffic)
 	err = s.with("expire", "", func(d *dirs) error {
+		if err := d.sweep(); isGone(err) {
+			return err
+		} else if err != nil {
+			first = fail("sweep", s.path, "", err)
+		}
 		x := s.newExpiry(d, idle)
 		defer x.end()
 		return d.walk(ctx, start, func(e entry) error {
