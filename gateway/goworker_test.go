@@ -65,6 +65,7 @@ func TestSessionsInWorkers(t *testing.T) {
 		"new share nothing": TestNewSessionsShareNothing,
 		"cookie":            TestCookieIsWrittenAsQuixoteDoes,
 		"expire":            TestExpire,
+		"read only":         TestReadingKeepsSessionsOfOwnClasses,
 		"renew":             TestRenew,
 		"deleted meanwhile": TestLoggedOutMeanwhileStaysLoggedOut,
 		"information":       TestInformationIsNoResponse,

@@ -55,7 +55,8 @@ func (c SessionClass) newView(remoteAddr string, now time.Time) *view.View {
 // user, and of Quixote's a user, a form token or a CSRF token. An application's
 // own class may say otherwise in Python, where Go cannot ask it: then any
 // attribute that Python takes for true is worth keeping, but for the id,
-// the address and the times.
+// the address and the times; and a stored session without any is deleted by a
+// request that has changed it, not by one that has only read.
 func (s *Session) HasInfo() bool {
 	if decide := s.visit.sessions.HasInfo; decide != nil {
 		return decide(s)
@@ -72,6 +73,20 @@ func (s *Session) HasInfo() bool {
 		value, ok := s.view.Get(name)
 		return ok && isTrue(value)
 	})
+}
+
+// lostInfo reports whether a stored session is to be deleted for want of info.
+// Of an application's own class HasInfo is a guess, and a page that only reads
+// must not lose what the class finds worth keeping: it takes a change.
+func (s *Session) lostInfo() bool {
+	if s.HasInfo() {
+		return false
+	}
+	switch s.Class() {
+	case session3Class, dictClass, quixoteClass:
+		return true
+	}
+	return s.changed || s.visit.sessions.HasInfo != nil
 }
 
 // maxFormTokens is MAX_FORM_TOKENS. Quixote's Session, and what is derived from

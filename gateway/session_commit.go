@@ -38,7 +38,7 @@ func (s *Session) commit(ctx context.Context, header http.Header) error {
 	sessions := s.visit.sessions
 	isNew := s.id == ""
 	switch {
-	case s.expired, !isNew && !s.HasInfo():
+	case s.expired, !isNew && s.lostInfo():
 		header.Add("Set-Cookie", sessions.Cookie.revoke(sessions.CookieName))
 		s.expired = true
 		if isNew {

@@ -154,6 +154,46 @@ func TestExpire(t *testing.T) {
 	})
 }
 
+// What an application's own class finds worth keeping is not known in Go: a
+// page that only reads keeps it, and one that takes the last thing away does not.
+func TestReadingKeepsSessionsOfOwnClasses(t *testing.T) {
+	own := pickle.Import{Module: "shop", Name: "ShopSession"}
+	never := func(*Session) bool { return false }
+	tests := []struct {
+		name    string
+		class   pickle.Import
+		hasInfo func(*Session) bool
+		do      func(*Session) error
+		kept    bool
+	}{
+		{"own class, read", own, nil, func(*Session) error { return nil }, true},
+		{"own class, renewed", own, nil, (*Session).Renew, true},
+		{"own class, changed", own, nil, func(s *Session) error { return s.SetUser(nil) }, false},
+		{"own class, expired", own, nil, (*Session).Expire, false},
+		{"own class, by HasInfo", own, never, func(*Session) error { return nil }, false},
+		{"session3", session3Class, nil, func(*Session) error { return nil }, false},
+		{"DictSession", dictClass, nil, func(*Session) error { return nil }, false},
+		{"Quixote", quixoteClass, nil, func(*Session) error { return nil }, false},
+	}
+	for _, test := range tests {
+		s := newGoSite(t)
+		s.sessions.HasInfo = test.hasInfo
+		made := SessionClass{Import: test.class}.newView("198.51.100.4", time.Unix(1700000000, 0))
+		state, err := made.State()
+		s.must(err)
+		s.must(s.sessions.Store.Create(t.Context(), "own", state))
+		w := s.visit("own", func(session *Session) { s.must(test.do(session)) })
+		kept := false
+		for range s.sessions.Store.All(t.Context(), "") {
+			kept = true
+		}
+		revoked := strings.HasPrefix(w.Header().Get("Set-Cookie"), `QX_session="";`)
+		if kept != test.kept || revoked == test.kept {
+			t.Errorf("%s: kept %v, cookie %q", test.name, kept, w.Header().Get("Set-Cookie"))
+		}
+	}
+}
+
 func TestRenew(t *testing.T) {
 	s := newGoSite(t)
 	before := s.put("shop-4")
