@@ -131,7 +131,7 @@ func (g *goWorker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusForbidden, "the session is not the gateway's")
 		return
 	}
-	v.remoteAddr = r.RemoteAddr
+	v.request = r
 	v.tell = func(d *directive) { w.Header().Set(DirectiveHeader, d.header(v.nonce)) }
 	v.answer(g.next, w, r)
 }

@@ -63,7 +63,6 @@ func TestSessionsInWorkers(t *testing.T) {
 		"new":               TestNewSessionIsStoredOnceItHasInfo,
 		"class":             TestClassOfNewSessions,
 		"new share nothing": TestNewSessionsShareNothing,
-		"cookie":            TestCookieIsWrittenAsQuixoteDoes,
 		"expire":            TestExpire,
 		"read only":         TestReadingKeepsSessionsOfOwnClasses,
 		"renew":             TestRenew,

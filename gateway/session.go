@@ -89,7 +89,7 @@ func SessionOf(ctx context.Context) (*Session, error) {
 	s := &Session{visit: v, closed: v.answered}
 	now := time.Now()
 	if v.state == nil {
-		s.view = v.sessions.Class.newView(v.remoteAddr, now)
+		s.view = v.sessions.Class.newView(v.request.RemoteAddr, now)
 	} else {
 		parsed, err := view.Parse(v.state)
 		if err != nil {

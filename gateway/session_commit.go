@@ -35,11 +35,10 @@ func (s *Session) Renew() error {
 // finish_successful_request does, and writes the cookie into header.
 func (s *Session) commit(ctx context.Context, header http.Header) error {
 	s.closed = true
-	sessions := s.visit.sessions
 	isNew := s.id == ""
 	switch {
 	case s.expired, !isNew && s.lostInfo():
-		header.Add("Set-Cookie", sessions.Cookie.revoke(sessions.CookieName))
+		s.setCookie(header, "", "max-age=0")
 		s.expired = true
 		if isNew {
 			return nil
@@ -84,8 +83,7 @@ func (s *Session) create(ctx context.Context, header http.Header) error {
 		return err
 	}
 	s.id = id
-	cookie := s.visit.sessions.Cookie
-	header.Add("Set-Cookie", cookie.set(s.visit.sessions.CookieName, id))
+	s.setCookie(header, id, "")
 	return nil
 }
 

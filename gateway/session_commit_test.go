@@ -98,24 +98,30 @@ func TestNewSessionsShareNothing(t *testing.T) {
 	}
 }
 
-func TestCookieIsWrittenAsQuixoteDoes(t *testing.T) {
-	tests := []struct {
-		cookie      SessionCookie
-		set, revoke string
-	}{
-		{SessionCookie{}, `QX_session="ID"; path=/`, `QX_session=""; path=/; max-age=0`},
-		{
-			SessionCookie{Path: "/shop/", Domain: ".example.com", Secure: true, HTTPOnly: true, SameSite: "Lax"},
-			`QX_session="ID"; domain=.example.com; path=/shop/; secure; httponly; samesite=Lax`,
-			`QX_session=""; domain=.example.com; path=/shop/; max-age=0; secure; httponly; samesite=Lax`,
-		},
+// The cookie's path is where the application is, unless another is set. What
+// Quixote writes is compared in integration/test_go_handlers.py.
+func TestCookiePath(t *testing.T) {
+	tests := []struct{ path, script, want string }{
+		{"", "", "/"},
+		{"", "/", "/"},
+		{"", "/shop", "/shop/"},
+		{"", "/shop/", "/shop/"},
+		{"", "/elsewhere", "/"}, // not where the request is
+		{"/all", "/shop", "/all"},
 	}
 	for _, test := range tests {
-		if got := test.cookie.set("QX_session", "ID"); got != test.set {
-			t.Errorf("set: %s", got)
-		}
-		if got := test.cookie.revoke("QX_session"); got != test.revoke {
-			t.Errorf("revoke: %s", got)
+		s := newGoSite(t)
+		s.sessions.Cookie.Path = test.path
+		handler := s.sessions.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			session, err := SessionOf(r.Context())
+			s.must(err)
+			s.must(session.SetUser("a"))
+		}))
+		r := httptest.NewRequest("GET", "/shop/page", nil)
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r.WithContext(scgi.WithEnv(r.Context(), map[string]string{"SCRIPT_NAME": test.script})))
+		if _, path, _ := strings.Cut(w.Header().Get("Set-Cookie"), "; path="); path != test.want {
+			t.Errorf("%+v: %q", test, w.Header()["Set-Cookie"])
 		}
 	}
 }

@@ -1,12 +1,17 @@
 package gateway
 
-import "strings"
+import (
+	"net/http"
+
+	"alforja/gateway/scgi"
+)
 
 // SessionCookie says how Go handlers set the session cookie. Give it what
 // Quixote's configuration has (session_cookie_...), so that both sides set the
 // same cookie: two of one name with different paths are two cookies.
 type SessionCookie struct {
-	// Path. Default: "/"; Quixote's is SCRIPT_NAME and a slash.
+	// Path. Default: SCRIPT_NAME and a slash, as in Quixote: where the front,
+	// and to a worker the gateway, says that the application is mounted.
 	Path string
 	// Domain. Default: none, the host alone.
 	Domain string
@@ -15,41 +20,41 @@ type SessionCookie struct {
 	Secure bool
 	// HTTPOnly hides it from scripts. Default: false, as in quixote.config.
 	HTTPOnly bool
-	// SameSite is Lax, Strict or None. Default: none is said.
+	// SameSite is Lax, Strict or None. Default: none is said. An application
+	// says it by set_session_cookie of its own manager.
 	SameSite string
 }
 
-// set returns the Set-Cookie line by which a session's cookie is set.
-func (c SessionCookie) set(name, id string) string { return c.line(name, id, "") }
-
-// revoke returns the line that takes it away.
-func (c SessionCookie) revoke(name string) string { return c.line(name, "", "max-age=0") }
+// setCookie sets the session's cookie, or takes it away by an empty value and a
+// maxAge.
+func (s *Session) setCookie(header http.Header, value, maxAge string) {
+	sessions, cookie := s.visit.sessions, s.visit.sessions.Cookie
+	if cookie.Path == "" {
+		cookie.Path = scgi.ScriptName(s.visit.request) + "/"
+	}
+	header.Add("Set-Cookie", cookie.line(sessions.CookieName, value, maxAge))
+}
 
 // line writes what session3's _set_cookie has Quixote's
 // HTTPResponse._gen_cookie_headers write: the value in quotes, then the
-// attributes in this order. Ids hold no quotes to escape.
+// attributes in this order, as they are. Ids hold no quotes to escape.
 func (c SessionCookie) line(name, value, maxAge string) string {
-	var line strings.Builder
-	line.WriteString(name + `="` + value + `"`)
+	line := name + `="` + value + `"`
 	if c.Domain != "" {
-		line.WriteString("; domain=" + c.Domain)
+		line += "; domain=" + c.Domain
 	}
-	path := c.Path
-	if path == "" {
-		path = "/"
-	}
-	line.WriteString("; path=" + path)
+	line += "; path=" + c.Path
 	if maxAge != "" {
-		line.WriteString("; " + maxAge)
-	}
-	if c.Secure {
-		line.WriteString("; secure")
-	}
-	if c.HTTPOnly {
-		line.WriteString("; httponly")
+		line += "; " + maxAge
 	}
 	if c.SameSite != "" {
-		line.WriteString("; samesite=" + c.SameSite)
+		line += "; samesite=" + c.SameSite
 	}
-	return line.String()
+	if c.Secure {
+		line += "; secure"
+	}
+	if c.HTTPOnly {
+		line += "; httponly"
+	}
+	return line
 }

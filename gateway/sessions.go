@@ -109,7 +109,7 @@ func (s *Sessions) Handler(next http.Handler) http.Handler {
 			fail(w, http.StatusBadRequest, "malformed Cookie header")
 			return
 		}
-		v := &visit{sessions: cfg, id: id, nonce: newNonce(), remoteAddr: r.RemoteAddr}
+		v := &visit{sessions: cfg, id: id, nonce: newNonce(), request: r}
 		if id != "" {
 			recordOf(r.Context()).session = shortID(id)
 			// net/http ends a request's context when the client closes its

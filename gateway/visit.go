@@ -27,10 +27,10 @@ type visit struct {
 	unlock   func() // nil when the request takes no lock
 	once     sync.Once
 
-	remoteAddr string           // the client's, as http.Request has it
-	session    *Session         // nil until a Go handler asks for it
-	tell       func(*directive) // not nil in a worker: has the gateway carry a directive out
-	answered   bool             // committed, or left alone: the response has begun
+	request  *http.Request    // as it came in
+	session  *Session         // nil until a Go handler asks for it
+	tell     func(*directive) // not nil in a worker: has the gateway carry a directive out
+	answered bool             // committed, or left alone: the response has begun
 }
 
 type visitKey struct{}

@@ -20,13 +20,13 @@ def environment(name):
 class Site(Gateway):
     """The Go program with its Quixote workers."""
 
-    def __init__(self, tmp, binary, mode, name):
+    def __init__(self, tmp, binary, mode, name, *options, **variables):
         factory = "migrating.create_publisher"
         command = (
             managed(factory) if mode == "managed" else stock("migrating.create_shared_publisher")
         )
         sessions = pathlib.Path(tmp) / "sessions"
-        env = {"SESSIONS_DIR": str(sessions), **environment(name)}
+        env = {"SESSIONS_DIR": str(sessions), **environment(name), **variables}
         super().__init__(tmp, env=env)
-        options = ["--http", "127.0.0.1:0", "--store", sessions, "--mode", mode]
+        options = [*options, "--http", "127.0.0.1:0", "--store", sessions, "--mode", mode]
         self.argv = [str(a) for a in (binary, *options, "--class", CLASSES[name], "--", *command)]

@@ -9,7 +9,7 @@ import pytest
 
 import harness
 from gosite import CLASSES, Site, environment
-from harness import Client, Gateway, concurrently, managed
+from harness import Client, Gateway, Nginx, concurrently, managed
 
 # Go beside the Quixote workers in one gateway, in both modes, and Go in a worker of its own.
 MODES = ["managed", "shared", "worker"]
@@ -20,16 +20,19 @@ EVERYWHERE = [
 ]
 
 
-def configured(tmp, binary, name):
+def configured(tmp, binary, name, script="", **variables):
     """The same by configuration alone: Go in a worker, which has several requests at a time."""
     config = tmp / "alforja.toml"
-    command = [str(binary), "--worker", "--class", CLASSES[name]]
+    command = [str(binary), "--worker", "--class", CLASSES[name], "--script-name", script]
+    cookie = json.loads(variables.get("COOKIE", "{}"))
     config.write_text(f"""
 workers = 4
+script_name = "{script}"
+cookie = "{cookie.get("name", "QX_session")}"
 
 [[pool]]
 name = "go"
-prefix = "/go/"
+prefix = "{script}/go/"
 command = {json.dumps(command)}
 workers = 2
 worker_concurrency = 4
@@ -39,7 +42,7 @@ worker_concurrency = 4
         "--config",
         config,
         command=managed("migrating.create_publisher"),
-        env=environment(name),
+        env={**environment(name), **variables},
     )
 
 
@@ -136,6 +139,61 @@ def test_python_loads_what_go_creates(site, name, monkeypatch):
     session.set_user("Sancho")
     assert session.has_form_token(session.create_form_token())
     assert set(before) >= {"id", "user", "_form_tokens", "_access_time", "_creation_time"}
+
+
+COOKIES = {
+    "default": {},
+    "name": {"name": "shop.session_1"},
+    "path": {"path": '/app/a "quoted" path'},
+    "domain": {"domain": ".example.com"},
+    "secure": {"secure": True},
+    "httponly": {"httponly": True},
+    "samesite": {"samesite": "Strict"},
+    "all": {
+        "name": "S",
+        "path": "/",
+        "domain": "shop.example.com",
+        "secure": True,
+        "httponly": True,
+        "samesite": "Lax",
+    },
+}
+
+
+def cookie_lines(address, prefix, name):
+    """What login and logout set, but for the id."""
+    client = Client(address)
+    answers = [client.get(f"{prefix}login?name=a")]
+    id = client.cookies[name]
+    answers.append(client.get(f"{prefix}logout"))
+    assert [answer.status for answer in answers] == [200, 200]
+    return [
+        line.replace(id, "ID")
+        for answer in answers
+        for line in answer.headers.get_all("Set-Cookie")
+    ]
+
+
+def mounted(run, tmp, gohandlers, way, **variables):
+    """Where the site is that has Go at $script/go/, and script."""
+    if way == "worker":
+        g = run(configured(tmp, gohandlers, "shop", script="/app", **variables))
+        return g.http, "/app"
+    if way == "http":
+        return run(Site(tmp, gohandlers, "managed", "shop", **variables)).http, ""
+    front = ["--scgi", f"unix:{tmp}/s", "--script-name", "/app"]
+    run(Site(tmp, gohandlers, "managed", "shop", *front, **variables))
+    return run(Nginx(tmp, f"unix:{tmp}/s", "scgi_param SCRIPT_NAME /app;")).http, "/app"
+
+
+@pytest.mark.parametrize("way", ["http", "nginx", "worker"])
+@pytest.mark.parametrize("cookie", COOKIES.values(), ids=COOKIES)
+def test_the_cookie_is_written_as_quixote_does(run, tmp_path, gohandlers, cookie, way):
+    address, script = mounted(run, tmp_path, gohandlers, way, COOKIE=json.dumps(cookie))
+    name = cookie.get("name", "QX_session")
+    lines = cookie_lines(address, f"{script}/", name)
+    assert f"; path={cookie.get('path', f'{script}/')}" in lines[0]
+    assert cookie_lines(address, f"{script}/go/", name) == lines
 
 
 @pytest.mark.parametrize(("mode", "name"), EVERYWHERE)

@@ -223,6 +223,14 @@ func (w *blockWriter) addRemote(req *http.Request) {
 	}
 }
 
+// ScriptName returns where the application is mounted, without a slash at the
+// end, for a request that came in by a [Server]: the SCRIPT_NAME of its [Env], if
+// the path is below that, as [Transport] has it. Of any other request it is "".
+func ScriptName(req *http.Request) string {
+	script, _, _ := splitPath(req.URL.Path, "", Env(req.Context()))
+	return script
+}
+
 // splitPath splits a decoded path into SCRIPT_NAME, where the application is
 // mounted, and PATH_INFO, which together are the path. What is configured
 // counts before what the front says.

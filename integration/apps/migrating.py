@@ -1,10 +1,12 @@
 """An application that is on its way from Python to Go: its Python half.
 
-The session class is named by $SESSION_CLASS: session, dict, quixote or shop.
+The session class is named by $SESSION_CLASS: session, dict, quixote or shop. $COOKIE, in JSON, says how
+the session cookie is set: name, path, domain, secure, httponly, samesite.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 from collections import UserDict
@@ -112,14 +114,24 @@ def plain(value):
 CLASSES = {"session": Session, "dict": DictSession, "shop": ShopSession}
 
 
+COOKIE = json.loads(os.environ.get("COOKIE", "{}"))
+SAMESITE = COOKIE.pop("samesite", None)  # Quixote's configuration has none
+
+
+class Manager(SessionManager):
+    def _set_cookie(self, value, **attrs):
+        return super()._set_cookie(value, **attrs, samesite=SAMESITE)
+
+
 def publisher(store):
     if os.environ["SESSION_CLASS"] == "quixote":
         manager = testapp.QuixoteSessionManager(
             session_class=testapp.DirtySession, session_store=store
         )
     else:
-        manager = SessionManager(store, session_class=CLASSES[os.environ["SESSION_CLASS"]])
-    return Publisher(Root(), session_manager=manager, display_exceptions="plain")
+        manager = Manager(store, session_class=CLASSES[os.environ["SESSION_CLASS"]])
+    config = {f"session_cookie_{key}": value for key, value in COOKIE.items()}
+    return Publisher(Root(), session_manager=manager, display_exceptions="plain", **config)
 
 
 def create_publisher():

@@ -5,10 +5,12 @@
 //	gohandlers --worker --class MODULE.NAME
 //
 // With --worker it is what is below /go/ alone, for alforja serve to start.
+// $COOKIE says how the session cookie is set: SessionCookie in JSON, and Name.
 package main
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -39,6 +41,8 @@ func run(ctx context.Context) error {
 	mode := flag.String("mode", string(gateway.Managed), `"managed" or "shared"`)
 	className := flag.String("class", "session3.Session.Session", "what Go makes new sessions of")
 	worker := flag.Bool("worker", false, "be a worker")
+	scgiAddress := flag.String("scgi", "", "where to listen for a front, too")
+	mounted := flag.String("script-name", "", "where the application is mounted")
 	flag.Parse()
 
 	class, err := classNamed(*className)
@@ -46,8 +50,16 @@ func run(ctx context.Context) error {
 		return err
 	}
 	sessions := gateway.Sessions{Mode: gateway.Mode(*mode), Class: class}
+	if sessions.CookieName, sessions.Cookie, err = cookieOf(os.Getenv("COOKIE")); err != nil {
+		return err
+	}
+	pages := http.StripPrefix(*mounted, pages())
 	if *worker {
-		return gateway.ServeWorker(ctx, pages(), gateway.WorkerOptions{Sessions: sessions})
+		return gateway.ServeWorker(ctx, pages, gateway.WorkerOptions{Sessions: sessions})
+	}
+	fronts := gateway.FrontOptions{HTTP: []string{*address}}
+	if *scgiAddress != "" {
+		fronts.SCGI = []string{*scgiAddress}
 	}
 	store, err := directory.Open(*path, directory.Options{Create: true})
 	if err != nil {
@@ -56,15 +68,28 @@ func run(ctx context.Context) error {
 	defer store.Close()
 	sessions.Store = store
 	g, err := gateway.New(ctx, gateway.Options{
-		FrontOptions: gateway.FrontOptions{HTTP: []string{*address}},
+		FrontOptions: fronts,
 		Pools:        []gateway.WorkerPool{{Supervised: gateway.SupervisorOptions{Command: flag.Args(), Workers: 4}}},
-		Handlers:     map[string]http.Handler{"/go/": pages()},
+		Handlers:     map[string]http.Handler{*mounted + "/go/": pages},
 		Sessions:     sessions,
 	})
 	if err != nil {
 		return err
 	}
 	return g.Run(ctx)
+}
+
+// cookieOf reads $COOKIE.
+func cookieOf(text string) (name string, cookie gateway.SessionCookie, err error) {
+	if text == "" {
+		return "", cookie, nil
+	}
+	named := struct {
+		Name string
+		*gateway.SessionCookie
+	}{"", &cookie}
+	err = json.Unmarshal([]byte(text), &named)
+	return named.Name, cookie, err
 }
 
 // classNamed returns the class of new sessions.
