@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import signal
 import subprocess
 
@@ -32,6 +33,34 @@ def test_a_terminal_is_asked(some, answer, code, left):
     t.send(answer)
     assert t.wait() == code, t.text
     assert len(list(some.iterdir())) == left
+
+
+@pytest.mark.parametrize(
+    ("args", "last"),
+    [
+        (["verify"], "13 sessions, 1 failed"),
+        (["list", "--sort", "id"], "id-9"),
+        (["list", "--broken"], "empty"),
+        (["list", "--user", "alonso"], "alonso"),
+        (["edit-class", "--dry-run", "shop.A", "shop.B"], "0 would change"),
+        (["globals"], "testapp.ShopSession"),
+    ],
+)
+def test_progress_is_shown_beside_the_results(some, args, last):
+    (some / "empty").touch()  # is waited for, as it might be being written
+    t = Terminal(*args, "--store", f"directory:{some}")
+    t.wait()
+    shown, _, results = t.text.rpartition("\r\x1b[K")
+    assert re.search(r"\r\x1b\[K\d+ sessions, \d+ a second, \S+$", shown), t.text
+    assert last in results and "a second" not in results
+    # What is printed before the end stands on lines of its own.
+    assert "a second" not in re.sub(r"\r\x1b\[K[^\r\n]*(?=\r\x1b)", "", t.text)
+
+
+def test_a_list_that_scrolls_by_has_no_progress_line(some):
+    (some / "empty").touch()
+    t = Terminal("list", "--store", f"directory:{some}")
+    assert t.wait() == 0 and "id-9" in t.text and "a second" not in t.text
 
 
 def test_interrupted_at_the_question(some):

@@ -54,7 +54,10 @@ Whoever has the file has the sessions. FILE is made for its owner alone.`,
 			if asTar {
 				writer = transfer.NewTarWriter(buffered)
 			}
-			p := newProgress(cmd, 0)
+			var p *progress
+			if path != "-" || !isTerminal(cmd.OutOrStdout()) {
+				p = newProgress(cmd, 0)
+			}
 			defer p.clear()
 			written, failed, err := transfer.Export(cmd.Context(), s, writer, nil, transfer.Options{
 				Progress: p.step,

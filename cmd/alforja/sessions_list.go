@@ -56,6 +56,9 @@ not known, and the user None.`,
 			}
 			defer s.Close()
 			l := newLister(&o, cmd, limit)
+			if sortBy != "" || filter != (catalog.Filter{}) || !l.eager {
+				l.progress = newProgress(cmd, 0) // else the list itself shows how far it is
+			}
 			if sortBy == "" {
 				err = l.stream(s, &filter)
 			} else {
@@ -104,7 +107,7 @@ type lister struct {
 func newLister(o *operator, cmd *cobra.Command, limit int) *lister {
 	return &lister{
 		cmd: cmd, policy: o.judge, out: bufio.NewWriterSize(cmd.OutOrStdout(), 64<<10),
-		progress: newProgress(cmd, 0), asJSON: o.asJSON, limit: limit, eager: isTerminal(cmd.OutOrStdout()),
+		asJSON: o.asJSON, limit: limit, eager: isTerminal(cmd.OutOrStdout()),
 	}
 }
 
@@ -160,6 +163,9 @@ func (l *lister) sorted(s store.Store, filter *catalog.Filter, by string, revers
 }
 
 func (l *lister) print(line []byte) error {
+	if l.eager {
+		l.progress.clear()
+	}
 	if _, err := l.out.Write(append(line, '\n')); err != nil {
 		return err
 	}

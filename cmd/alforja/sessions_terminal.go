@@ -61,24 +61,14 @@ type progress struct {
 	shown       bool
 }
 
-// newProgress returns nil where a progress line would be in the way: standard
-// error is no terminal, or the results go to one.
+// newProgress returns nil where standard error is no terminal. What prints on
+// the way clears the line first: standard output may be the same terminal.
 func newProgress(cmd *cobra.Command, total int) *progress {
-	if !isTerminal(cmd.ErrOrStderr()) || isTerminal(cmd.OutOrStdout()) && printsMeanwhile(cmd) {
+	if !isTerminal(cmd.ErrOrStderr()) {
 		return nil
 	}
 	now := time.Now()
 	return &progress{to: cmd.ErrOrStderr(), total: total, start: now, last: now}
-}
-
-// printsMeanwhile reports whether a command writes to standard output while
-// it works.
-func printsMeanwhile(cmd *cobra.Command) bool {
-	switch cmd.Name() {
-	case "list", "export", "verify", "edit-class":
-		return true
-	}
-	return false
 }
 
 // step counts one session.
