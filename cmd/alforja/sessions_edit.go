@@ -29,7 +29,9 @@ func editClassCommand() *cobra.Command {
 		Long: `edit-class gives a class another name in the pickle of every session that holds
 it: module.Class, module:Outer.Inner for a nested one, or module.* for all that
 is in a module and below it. Pickles keep their protocol and their time; those
-without the name are not written.
+without the name are not written. Where the new names are among the old, as from
+'shop.*' to 'shop.models.*', what is below the new one already stays: a second
+run changes nothing.
 
 Before a session is changed, it is written to the --undo file as export would;
 "alforja sessions import --overwrite FILE" brings the old ones back.

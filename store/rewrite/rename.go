@@ -63,20 +63,37 @@ func dotted(name string) bool {
 	return true
 }
 
-// name returns what an import becomes, and whether it is another one.
+// name returns what an import becomes, and whether it is another one. Where the
+// new names are among the old, what has one already stays: a second run
+// changes nothing.
 func (r *Renaming) name(i pickle.Import) (pickle.Import, bool) {
-	if r.old.Name != "" {
-		nested, ok := strings.CutPrefix(i.Name, r.old.Name)
-		if i.Module != r.old.Module || !ok || nested != "" && nested[0] != '.' {
-			return i, false
-		}
-		return pickle.Import{Module: r.new.Module, Name: r.new.Name + nested}, true
-	}
-	below, ok := strings.CutPrefix(i.Module, r.old.Module)
-	if !ok || below != "" && below[0] != '.' {
+	rest, old := under(r.old, i)
+	if _, done := under(r.new, i); !old || done && r.widens() {
 		return i, false
 	}
-	return pickle.Import{Module: r.new.Module + below, Name: i.Name}, true
+	if r.old.Name == "" {
+		return pickle.Import{Module: r.new.Module + rest, Name: i.Name}, true
+	}
+	return pickle.Import{Module: r.new.Module, Name: r.new.Name + rest}, true
+}
+
+// widens reports whether the new names are among the old ones: "shop.*" to
+// "shop.models.*".
+func (r *Renaming) widens() bool {
+	_, ok := under(r.old, r.new)
+	return ok
+}
+
+// under reports whether an import is what a name means, or below it, and
+// returns by how much.
+func under(name, i pickle.Import) (rest string, ok bool) {
+	if name.Name == "" {
+		rest, ok = strings.CutPrefix(i.Module, name.Module)
+	} else {
+		rest, ok = strings.CutPrefix(i.Name, name.Name)
+		ok = ok && i.Module == name.Module
+	}
+	return rest, ok && (rest == "" || rest[0] == '.')
 }
 
 // ErrLeft is returned by Apply for a pickle that would still hold the old
@@ -104,23 +121,21 @@ func (r *Renaming) Apply(state []byte) (renamed []byte, count int, err error) {
 	}
 	w := walk{rename: r.name, met: make(map[any]bool)}
 	w.value(&v)
+	// Below protocol 4 a nested class is got from the outer one by getattr.
+	intoItself := r.old.Name != "" && r.widens()
+	if intoItself && !w.renamed {
+		return nil, 0, nil
+	}
 	if renamed, err = pickle.Append(nil, v, protocol); err != nil {
 		return nil, 0, err
 	}
 	if report, err = pickle.Verify(renamed, pickle.Limits{}); err != nil {
 		return nil, 0, err
 	}
-	if !r.widens() && r.count(&report) > 0 {
+	if !intoItself && r.count(&report) > 0 {
 		return nil, 0, ErrLeft
 	}
 	return renamed, count, nil
-}
-
-// widens reports whether the new names are among those that are renamed:
-// "shop.*" to "shop.models.*".
-func (r *Renaming) widens() bool {
-	_, again := r.name(r.new)
-	return again
 }
 
 // count returns how many names of a pickle are renamed.

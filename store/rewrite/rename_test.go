@@ -75,6 +75,12 @@ func TestApply(t *testing.T) {
 		{"shop.*", "store.*", named("shop", "Cart"), named("store", "Cart")},
 		{"shop.*", "store.*", named("shop.cart", "Cart"), named("store.cart", "Cart")},
 		{"shop.*", "shop.models.*", named("shop.cart", "Cart"), named("shop.models.cart", "Cart")},
+		{"shop.*", "shop.models.*", named("shop.models.cart", "Cart"), named("shop.models.cart", "Cart")},
+		{"shop.*", "shop.models.*", named("shop.modelsother", "Cart"), named("shop.models.modelsother", "Cart")},
+		{"shop.models.*", "shop.*", named("shop.models.cart", "Cart"), named("shop.cart", "Cart")},
+		{"shop.Cart", "shop:Cart.Basket", named("shop", "Cart"), named("shop", "Cart.Basket")},
+		{"shop.Cart", "shop:Cart.Basket", named("shop", "Cart.Line"), named("shop", "Cart.Basket.Line")},
+		{"shop.Cart", "shop:Cart.Basket", named("shop", "Cart.Basket.Line"), named("shop", "Cart.Basket.Line")},
 		{"shop.Cart", "store.Basket", named("shop.Cart", "Cart"), named("shop.Cart", "Cart")},
 		{"shop.Cart", "store.Basket", named("shop", "Carts"), named("shop", "Carts")},
 		{"shop.Cart", "store.Basket", named("shop.sub", "Cart"), named("shop.sub", "Cart")},
@@ -94,6 +100,9 @@ func TestApply(t *testing.T) {
 			}
 			if want := holding(t, protocol, c.after, other); err != nil || !bytes.Equal(got, want) {
 				t.Errorf("%s to %s of %s in protocol %d: %v\ngot  %q\nwant %q", c.old, c.new, c.before, protocol, err, got, want)
+			}
+			if again, count, err := r.Apply(got); again != nil || count != 0 || err != nil {
+				t.Errorf("%s to %s of %s in protocol %d, again: %d renamed, %v", c.old, c.new, c.before, protocol, count, err)
 			}
 		}
 	}

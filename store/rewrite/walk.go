@@ -5,8 +5,9 @@ import "alforja/pickle"
 // A walk goes through a value, each object once, and renames its imports.
 // pickle.Verify bounds how deep that is.
 type walk struct {
-	rename func(pickle.Import) (pickle.Import, bool)
-	met    map[any]bool // pointers
+	rename  func(pickle.Import) (pickle.Import, bool)
+	renamed bool         // something was
+	met     map[any]bool // pointers
 }
 
 // again reports whether an object was met before.
@@ -22,7 +23,7 @@ func (w *walk) value(v *pickle.Value) {
 	switch x := (*v).(type) {
 	case pickle.Import:
 		if name, other := w.rename(x); other {
-			*v = name
+			*v, w.renamed = name, true
 		}
 	case *pickle.List:
 		if !w.again(x) {
