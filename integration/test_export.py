@@ -4,15 +4,17 @@ import base64
 import json
 import os
 import pickle
+import random
 import shelve
 import subprocess
 import sys
+import types
 
 import pytest
 from session3.store.ShelveSessionStore import ShelveSessionStore
 
 from exporting import FEW, all_there, bring, export, made, same
-from stored_sessions import CLASSES, contents, load, make, sessions
+from stored_sessions import CLASSES, contents, load, make, new, sessions
 
 
 def test_shelf_to_directory_and_back(tmp_path):
@@ -77,6 +79,70 @@ def test_durus_to_directory_and_back(tmp_path):
     storage.close()
 
 
+def durus_of(path, session):
+    """Make a Durus file with one session, and return it."""
+    from durus.connection import Connection
+    from durus.file_storage import FileStorage
+    from session3.store.DurusSessionStore import DurusSessionStore
+
+    storage = FileStorage(str(path))
+    DurusSessionStore(Connection(storage)).save_session(session)
+    storage.close()
+    return path
+
+
+@pytest.fixture
+def gone(monkeypatch):
+    """A session of an application's class in a module that nobody else finds."""
+    module = types.ModuleType("goneshop")
+    exec("from session3.Session import Session\nclass Shop(Session): pass", vars(module))
+    monkeypatch.setitem(sys.modules, "goneshop", module)
+    session = module.Shop.__new__(module.Shop)
+    session.__dict__.update(id="a", user="alonso")
+    return session
+
+
+def test_durus_without_the_applications_module(tmp_path, gone):
+    file = durus_of(tmp_path / "old.durus", gone)
+    out = export("--unpickle", f"durus:{file}", code=2)
+    assert out.stdout == "" and len(out.stderr.splitlines()) == 1
+    assert "No module named 'goneshop': set PYTHONPATH" in out.stderr
+
+
+def test_durus_made_without_the_applications_module(tmp_path, gone):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "a").write_bytes(pickle.dumps(gone))
+    out = export("--unpickle", f"directory:{tmp_path}/old", f"durus:{tmp_path}/new.durus", code=1)
+    assert "a...: No module named 'goneshop': set PYTHONPATH" in out.stderr
+
+
+def test_files_that_are_no_stores(tmp_path):
+    garbage = {
+        "noise": random.Random(7).randbytes(5000),
+        "empty": b"",
+        "header": b"DFS20\0",
+        "zeros": bytes(5000),
+        "dumb.dat": b"hello",
+        "dumb.dir": b"'a', (0, 5)\n'b', (x\n",
+        "cut": durus_of(tmp_path / "whole", new(CLASSES[0], "a")).read_bytes()[:-40],
+    }
+    for name, data in garbage.items():
+        (tmp_path / name).write_bytes(data)
+    for kind in ("durus", "shelve", "directory"):
+        for name in (*garbage, "dumb"):
+            for target in ("-", f"directory:{tmp_path}/made"):
+                out = export("--unpickle", f"{kind}:{tmp_path}/{name}", target, code=2)
+                assert out.stdout == "" and len(out.stderr.splitlines()) == 1, (kind, name)
+                assert name in out.stderr
+    for kind in ("durus", "shelve", "directory"):
+        make(tmp_path / "good", "a")
+        out = export("--unpickle", f"directory:{tmp_path}/good", f"{kind}:{tmp_path}/noise", code=2)
+        assert len(out.stderr.splitlines()) == 1 and "noise" in out.stderr
+    for name, data in garbage.items():
+        assert (tmp_path / name).read_bytes() == data
+    assert not (tmp_path / "made").exists()
+
+
 def test_directory_to_directory_keeps_bytes_and_times(tmp_path):
     for i in range(20):
         make(tmp_path / "old", f"s{i}", cls=CLASSES[i % 4], idle=i * 3600.123456789)
@@ -116,6 +182,7 @@ def test_what_is_there_already_stays(tmp_path):
         (["-", "x"], "want shelve:FILE"),
         (["-", "--python2", "hex"], "no codec for text"),
         (["-", "--python2", "no-such"], "no codec"),
+        (["durus:x", "--unpickle", "--python2", "ascii"], "how Python 2 takes them out"),
         (["-", "--attribute", "a=utf-8"], "goes with --python2"),
         (["-", "--attribute", "a", "--python2", "ascii"], "want NAME=CODEC"),
     ],

@@ -13,8 +13,9 @@ from session3.store.PostgresSessionStore import PostgresSessionStore
 from session3.store.ShelveSessionStore import ShelveSessionStore
 
 from databases import MariaDB, PostgreSQL
-from exporting import PYTHON2, all_there, made
+from exporting import PYTHON2, all_there, bring, export, made
 from harness import APPS, BINARY, TREE, Client, Gateway, Server, free_port, listens, wait_until
+from matrix_packages import installed, interpreter
 from stored_sessions import CLASSES, contents, load, make
 
 OWN = "From Quixote's own sessions"
@@ -85,6 +86,52 @@ def test_from_session2(tmp_path, shell):
     (tmp_path / "old" / "a").write_bytes(bytes.fromhex(line["hex"]))
     shell(page()["From session2"][0])
     assert load(tmp_path / "sessions", "a").user == "éva"
+
+
+MAKE_OLD = """
+import anydbm, sys
+from durus.connection import Connection
+from durus.file_storage import FileStorage
+from durus.persistent_dict import PersistentDict
+import cPickle
+state = open(sys.argv[1], "rb").read()
+shelf = anydbm.open("sessions.shelf", "n")
+shelf["a"] = state
+shelf.close()
+connection = Connection(FileStorage("sessions.durus"))
+connection.get_root()["sessions"] = PersistentDict(a=cPickle.loads(state))
+connection.commit()
+"""
+
+
+def test_from_stores_of_python_2(tmp_path, shell):
+    python = interpreter("2.7")
+    assert python, "Python 2.7 is not here: pyenv install 2.7"
+    durus = installed("2.7", "durus==4.2")  # the last that has Python 2
+    (tmp_path / "session2").mkdir()
+    (tmp_path / "session2" / "__init__.py").touch()
+    (tmp_path / "session2" / "Session.py").write_text("class Session: pass\n")
+    line = json.loads(PYTHON2.read_text().splitlines()[0])
+    (tmp_path / "a").write_bytes(bytes.fromhex(line["hex"]))
+
+    def python2(program, *args):
+        env = {"PYTHONPATH": f"{tmp_path}:{durus}", "PYTHONDONTWRITEBYTECODE": "1"}
+        subprocess.run([python, "-c", program, *args], cwd=tmp_path, env=env, check=True)
+
+    commands, (shelf, from_durus) = page()["From session2"]
+    python2(MAKE_OLD, "a")
+    refused = export("--unpickle", f"durus:{tmp_path}/sessions.durus", code=2).stderr
+    assert "only Python 2 can take its sessions out" in refused and "Traceback" not in refused
+
+    python2(from_durus)
+    shell(commands)
+    python2(shelf)
+    flags = ["--python2", "utf-8", "--attribute", "digest=bytes"]
+    bring(tmp_path / "again", export(*flags, f"shelve:{tmp_path}/sessions.dumb").stdout)
+    shell([commands[2].replace(":sessions", ":again").replace("undo.jsonl", "undo2.jsonl")])
+    for directory in (tmp_path / "sessions", tmp_path / "again"):
+        session = load(directory, "a")
+        assert (session.user, session.count, session.when.microsecond) == ("éva", 5, 250)
 
 
 def test_from_databases(tmp_path, shell, environ):

@@ -46,6 +46,11 @@ examples:
 def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
+    if options.python2 and options.source.startswith("durus:"):
+        parser.error(
+            "--python2 is of no use for Durus: unpickling has taken every str for text. "
+            "See docs/migrating.md, From session2, for how Python 2 takes them out"
+        )
     try:
         strings = _strings(options.python2, options.attribute)
     except ValueError as error:

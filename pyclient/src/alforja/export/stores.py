@@ -9,6 +9,7 @@ import dbm
 import importlib
 import os
 import pickle
+from contextlib import contextmanager
 from typing import Any, Iterator, Protocol
 
 from alforja.directory import DirectorySessionStore
@@ -47,6 +48,46 @@ def open_store(name: str, create: bool, unpickle: bool, table: str) -> Store:
     else:
         store = _FILES[kind](path, create)
     return store
+
+
+@contextmanager
+def _damage_named(path: str, kind: str) -> Iterator[None]:
+    """Make a StoreError of whatever a file of unknown content makes a library raise."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except OSError as error:
+        if error.errno is None:  # a library's own, mostly without a word
+            raise StoreError(
+                f"{path}: a {kind} that is cut short or in use {error}".strip()
+            ) from error
+        raise StoreError(f"{path}: {error.strerror}") from error
+    except Exception as error:
+        raise StoreError(f"{path}: no {kind}, or damaged ({_said(error)})") from error
+
+
+@contextmanager
+def _modules_found(path: str) -> Iterator[None]:
+    """Say what to do where an application's pickle cannot be unpickled."""
+    try:
+        yield
+    except (ImportError, AttributeError) as error:
+        raise StoreError(f"{path}: {error}: {_HINT}") from error
+    except (UnicodeDecodeError, TypeError) as error:  # a str that is none; a date
+        raise StoreError(
+            f"{path}: {_said(error)}: where Python 2 has written it, only Python 2 can take its "
+            "sessions out: see docs/migrating.md, From session2"
+        ) from error
+
+
+_HINT = "set PYTHONPATH to where the application's modules are"
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, ImportError):
+        return f"{error}: {_HINT}"
+    return f"{type(error).__name__}: {error}".rstrip(": ")
 
 
 class Directory:
@@ -88,14 +129,14 @@ class Shelf:
                 f"{path}: a dbm file of a kind that this Python does not know; "
                 "run this with the Python that has written it"
             )
-        try:
+        self._path = path
+        with _damage_named(path, "dbm file"):
             self._db: Any = dbm.open(path, "c" if create else "r", 0o600)
-        except (*dbm.error, ImportError) as error:
-            raise StoreError(f"{path}: {error}") from error
 
     def read(self) -> Iterator[Record | BadSession]:
-        for key in self._db.keys():
-            yield found(key.decode("utf-8", "replace"), self._db[key])
+        with _damage_named(self._path, "dbm file"):
+            for key in self._db.keys():
+                yield found(key.decode("utf-8", "replace"), self._db[key])
 
     def write(self, record: Record) -> bool:
         key = record.id.encode("ascii")
@@ -122,22 +163,24 @@ class Durus:
         except ImportError as error:
             raise StoreError(f"{error}: Durus is on PyPI (pip install durus)") from error
         self._create = create
-        self._storage = storage.FileStorage(path, readonly=not create)
+        with _damage_named(path, "Durus file"):
+            self._storage = storage.FileStorage(path, readonly=not create)
         self._connection = connection.Connection(self._storage)
-        root = self._connection.get_root()
-        if create and root.get("sessions") is None:
-            root["sessions"] = persistent.PersistentDict()
-        self._sessions: Any = root.get("sessions")
-        if self._sessions is None:
-            self.close()
-            raise StoreError(f'{path}: its root has no "sessions"')
+        with _damage_named(path, "Durus file"), _modules_found(path):
+            root = self._connection.get_root()
+            if create and root.get("sessions") is None:
+                root["sessions"] = persistent.PersistentDict()
+            self._sessions: Any = root.get("sessions")
+            if not hasattr(type(self._sessions), "items"):
+                raise StoreError(f'{path}: its root has no "sessions"')
+            self._sessions.keys()  # unpickles them all
 
     def read(self) -> Iterator[Record | BadSession]:
         for id, session in self._sessions.items():
             try:
                 state = pickle.dumps(session, DirectorySessionStore.pickle_protocol)
             except Exception as error:  # an application's __reduce__ may raise anything
-                yield BadSession(f"{id[:8]}...: {error}")
+                yield BadSession(f"{str(id)[:8]}...: {_said(error)}")
             else:
                 yield found(id, state)
 
@@ -147,7 +190,7 @@ class Durus:
         try:
             self._sessions[record.id] = pickle.loads(record.state)
         except Exception as error:  # so may its __setstate__
-            raise BadSession(f"{record.id[:8]}...: {error}") from error
+            raise BadSession(f"{record.id[:8]}...: {_said(error)}") from error
         return True
 
     def close(self) -> None:
