@@ -64,6 +64,14 @@ func (m *KeyedMutex) TryLock(key string) (unlock func(), ok bool) {
 	return func() { m.unlock(key) }, true
 }
 
+// Held reports whether somebody holds the lock of key.
+func (m *KeyedMutex) Held(key string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, held := m.keys[key]
+	return held
+}
+
 func (m *KeyedMutex) hold(key string) {
 	if m.keys == nil {
 		m.keys = make(map[string]*list.List)

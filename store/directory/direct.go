@@ -25,9 +25,11 @@ func (s *Store) openDirect(id string, flags, how int) *file {
 	var leave func()
 	if how == unix.LOCK_EX {
 		var free bool
-		if leave, free = s.writers.TryLock(id); !free {
+		if leave, free = s.line.TryLock(id); !free {
 			return nil
 		}
+	} else if s.line.Held(id) {
+		return nil // by a writer, or who waits for one
 	}
 	path := s.sessionPath(id)
 	fd, err := openat(unix.AT_FDCWD, path, flags|fileFlags, 0)

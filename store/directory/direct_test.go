@@ -62,7 +62,7 @@ func TestDirectWay(t *testing.T) {
 			if done, err := s.updateDirect("a", []byte("new.")); done != test.update || err != nil {
 				t.Errorf("updateDirect = %v, %v; want %v", done, err, test.update)
 			}
-			if leave, free := s.writers.TryLock("a"); !free {
+			if leave, free := s.line.TryLock("a"); !free {
 				t.Error("later writers are locked out")
 			} else {
 				leave()
@@ -103,7 +103,7 @@ func TestDirectWayDoesNotWait(t *testing.T) {
 		t.Error("read a file with a held lock")
 	}
 	python.Close()
-	leave, _ := s.writers.TryLock("a")
+	leave, _ := s.line.TryLock("a")
 	none("a writer of this process in line")
 	leave()
 	if done, _ := s.updateDirect("a", []byte("new.")); !done {

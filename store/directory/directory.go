@@ -46,7 +46,7 @@ type Store struct {
 	rights  atomic.Pointer[rights] // those and what the directory said when it was opened
 	traffic atomic.Int64           // calls of the methods that requests make
 	locks   store.KeyedMutex       // of Lock
-	writers store.KeyedMutex       // of one file's writers, for the time of a system call or some
+	line    store.KeyedMutex       // of those who want one file's flock, for the time of a system call or some
 	asides  store.KeyedMutex       // with one key: of who adds to corrupt/
 	odd     firstTimes             // ids whose name is not a regular file, logged
 

@@ -17,7 +17,7 @@ type file struct {
 	dir   int         // where its name is
 	shard shard       // the same
 	stat  unix.Stat_t // taken under the lock
-	leave func()      // lets the next writer of this process in; nil for readers
+	leave func()      // lets the next of this process in; nil for readers
 }
 
 // open opens and locks the file of a session, for dirs.close, or returns nil
@@ -25,32 +25,33 @@ type file struct {
 // longest wait for it. Under LOCK_EX the file is the one that the session's
 // name means, until the lock is given up: others of this package only replace
 // or remove a file whose lock they hold. (Python unlinks without asking.)
+//
+// Those of this process who want the lock stand in line, first come, first served, writers
+// until they give it up and readers until they have it. Among many that poll for it one
+// could be out of luck until its time is up: a logout among readers that leave no gap, say.
 func (s *Store) open(ctx context.Context, d *dirs, id string, flags, how int, patience time.Duration) (*file, error) {
-	if how == unix.LOCK_SH {
-		return s.openFile(ctx, d, id, flags, how, patience)
-	}
+	begun := time.Now()
 	leave, err := s.enter(ctx, id, patience)
 	if err != nil {
 		return nil, err
 	}
-	f, err := s.openFile(ctx, d, id, flags, how, patience)
-	if f == nil {
+	f, err := s.openFile(ctx, d, id, flags, how, patience-time.Since(begun))
+	if f == nil || how == unix.LOCK_SH {
 		leave()
-		return nil, err
+		return f, err
 	}
 	f.leave = leave
 	return f, nil
 }
 
-// enter lines up the writers of this process, first come, first served. Among many that
-// poll for the flock one could be out of luck until its time is up: a logout, say.
+// enter waits for the first place in the line for a file.
 func (s *Store) enter(ctx context.Context, id string, patience time.Duration) (leave func(), err error) {
-	if leave, ok := s.writers.TryLock(id); ok {
+	if leave, ok := s.line.TryLock(id); ok {
 		return leave, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return s.writers.Lock(ctx, id)
+	return s.line.Lock(ctx, id)
 }
 
 // fileFlags go with every opening of a session's file. An id is one path
@@ -59,7 +60,7 @@ func (s *Store) enter(ctx context.Context, id string, patience time.Duration) (l
 // nothing more. O_NONBLOCK keeps a FIFO from being waited on.
 const fileFlags = unix.O_NOFOLLOW | unix.O_NONBLOCK
 
-// openFile does the work of open but for the order of writers.
+// openFile does the work of open but for the line.
 func (s *Store) openFile(ctx context.Context, d *dirs, id string, flags, how int, patience time.Duration) (*file, error) {
 	wait := backoff{limit: patience, longest: 5 * time.Millisecond}
 	for {

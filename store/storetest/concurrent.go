@@ -293,3 +293,43 @@ func testLogout(t *testing.T, s store.Store) {
 		t.Errorf("%d sessions are back", n)
 	}
 }
+
+// testWriterAmongReaders has readers who leave no gap between them: a save, a touch and a logout
+// get their turn all the same.
+func testWriterAmongReaders(t *testing.T, s store.Store) {
+	const readers, rounds, longest = 16, 10, 5 * time.Second // of a machine that has much else to do
+	create(t, s, "a", pickled('a', 100))
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	var all sync.WaitGroup // are reading
+	all.Add(readers)
+	for range readers {
+		wg.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				if _, _, err := s.Load(t.Context(), "a"); err != nil {
+					t.Errorf("Load: %v", err)
+				}
+				if n == 0 {
+					all.Done()
+				}
+			}
+		})
+	}
+	all.Wait()
+	do := func(name string, call func() (bool, error)) {
+		begun := time.Now()
+		found, err := call()
+		if took := time.Since(begun); !found || err != nil || took > longest {
+			t.Errorf("%s = %v, %v after %v", name, found, err, took)
+		}
+	}
+	for range rounds {
+		for _, n := range []int{100, 9000} {
+			do("Update", func() (bool, error) { return s.Update(t.Context(), "a", pickled('b', n)) })
+		}
+		do("Touch", func() (bool, error) { return s.Touch(t.Context(), "a") })
+	}
+	do("Delete", func() (bool, error) { return s.Delete(t.Context(), "a") })
+}

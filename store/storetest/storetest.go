@@ -49,6 +49,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"one create of many wins", testCreateRace},
 		{"states are never mixed", testNeverMixed},
 		{"logged out stays logged out", testLogout},
+		{"a writer gets its turn among readers", testWriterAmongReaders},
 		{"calls happen in an order", testLinearizable},
 	} {
 		t.Run(strings.ReplaceAll(test.name, " ", "-"), func(t *testing.T) {
