@@ -333,6 +333,25 @@ func TestClosed(t *testing.T) {
 	must(t, s.Close())
 }
 
+// What 64 waiters for one session leave behind: nothing. Of goroutines goleak says so.
+func TestCrowdLeavesNothing(t *testing.T) {
+	count := func() int { return len(names(t, "/proc/self/fd")) }
+	s, path := open(t, directory.Options{})
+	other := openAt(t, path, directory.Options{})
+	unlock, err := other.Lock(t.Context(), "first") // as many descriptors as it needs
+	must(t, err)
+	unlock()
+	before := count()
+	storetest.Crowd(t, s)
+	if after := count(); after != before {
+		t.Errorf("%d descriptors before, %d after", before, after)
+	}
+	if unlock, err = other.Lock(t.Context(), "crowded"); err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+}
+
 func TestDescriptors(t *testing.T) {
 	count := func() int { return len(names(t, "/proc/self/fd")) }
 	before := count()

@@ -180,11 +180,13 @@ func testLockLeave(t *testing.T, s store.Store) {
 	}
 }
 
+// counter is a number as a state of 9 bytes.
+func counter(n uint32) []byte {
+	return append(binary.BigEndian.AppendUint32([]byte{0x80, 4, 'C', 4}, n), '.')
+}
+
 func testNoLostUpdate(t *testing.T, s store.Store) {
 	const clients, rounds = 32, 20
-	counter := func(n uint32) []byte {
-		return append(binary.BigEndian.AppendUint32([]byte{0x80, 4, 'C', 4}, n), '.')
-	}
 	create(t, s, "a", counter(0))
 	var wg sync.WaitGroup
 	for range clients {
@@ -208,6 +210,61 @@ func testNoLostUpdate(t *testing.T, s store.Store) {
 	}
 	wg.Wait()
 	wantState(t, s, "a", counter(clients*rounds))
+}
+
+// Crowd has 64 waiters ask for one session again and again, until each has had ten turns, and others among
+// them who give up. Nobody waits long for a turn, however often others ask, and none is lost.
+// Run does this for each store; the tests of a store with descriptors count those before and after.
+func Crowd(t *testing.T, s store.Store) {
+	const waiters, leavers, turns, longest = 64, 8, 10, 5 * time.Second // 64 turns take a tenth of a second
+	create(t, s, "crowded", counter(0))
+	var waiting, total atomic.Int64
+	waiting.Store(waiters)
+	turn := func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), longest)
+		defer cancel()
+		unlock, err := s.Lock(ctx, "crowded")
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		state, _, err := s.Load(ctx, "crowded")
+		if err != nil || len(state) != 9 {
+			return errors.Join(fmt.Errorf("load of %q", state), err)
+		}
+		awaitClock(time.Now(), 500*time.Microsecond) // a request, in which those before line up again
+		_, err = s.Update(ctx, "crowded", counter(binary.BigEndian.Uint32(state[4:])+1))
+		return err
+	}
+	var wg sync.WaitGroup
+	for i := range waiters {
+		wg.Go(func() {
+			for had := 0; waiting.Load() > 0; {
+				if err := turn(); err != nil {
+					t.Errorf("waiter %d after %d turns: %v", i, had, err)
+					waiting.Store(0)
+					return
+				}
+				total.Add(1)
+				if had++; had == turns {
+					waiting.Add(-1)
+				}
+			}
+		})
+	}
+	for range leavers {
+		wg.Go(func() {
+			for waiting.Load() > 0 {
+				impatient, leave := context.WithTimeout(t.Context(), time.Millisecond)
+				if unlock, err := s.Lock(impatient, "crowded"); err == nil {
+					unlock()
+				}
+				leave()
+			}
+		})
+	}
+	wg.Wait()
+	wantState(t, s, "crowded", counter(uint32(total.Load())))
 }
 
 func testCreateRace(t *testing.T, s store.Store) {

@@ -46,6 +46,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"a session in use is not deleted as idle", testDeleteIdleLocked},
 		{"a session saved just now is not deleted as idle", testDeleteIdleSaved},
 		{"no update is lost under the lock", testNoLostUpdate},
+		{"each of 64 waiters gets its turns", Crowd},
 		{"one create of many wins", testCreateRace},
 		{"states are never mixed", testNeverMixed},
 		{"logged out stays logged out", testLogout},
