@@ -171,6 +171,7 @@ def test_verify_policies(tmp_path):
         (["--policy", "strict", "--allow", "shop.*"], 0),
         (["--policy", "strict", "--allow", "shop.cart.Cart"], 0),
         (["--policy", "none"], 0),
+        (["--policy", "report"], 0),
     ):
         assert alforja("verify", *flags, path).returncode == code, flags
     path.write_bytes(b"cos\nsystem\n(S'true'\ntR.")
@@ -178,6 +179,12 @@ def test_verify_policies(tmp_path):
     assert done.returncode == 1
     assert b'allow = ["os.system"]' in done.stdout
     assert alforja("verify", "--policy", "none", path).returncode == 0
+    refusal = done.stdout.decode().partition(": ")[2].partition("\n")[0]
+    done = alforja("verify", "--policy", "report", path)
+    told = f"{path}: ok, but enforce refuses it: {refusal}\n"
+    assert done.returncode == 0 and done.stdout.decode().startswith(told)
+    answer = json.loads(alforja("verify", "--policy", "report", "--json", path).stdout)
+    assert (answer["ok"], answer["refused"], "error" in answer) == (True, refusal, False)
     answer = json.loads(alforja("verify", "--json", path).stdout)
     assert (answer["name"], answer["ok"], answer["allow"]) == (str(path), False, "os.system")
     assert answer["report"]["globals"][0]["role"] == "called"

@@ -344,7 +344,19 @@ def test_edit_class_makes_nothing_that_a_gateway_refuses(some, tmp_path):
         (["show", "--store", "directory:/tmp"], 2, "an ID"),
         (["delete", "--store", "directory:/tmp"], 2, "IDs or --user"),
         (["delete", "--store", "directory:/tmp", "--user", "", "--yes"], 2, "expire"),
+        (["delete", "--store", "directory:/tmp", "--user", "-", "--yes"], 2, "expire"),
+        (["delete", "--store", "directory:/tmp", "--user", "<tuple>", "--yes"], 2, "by ID"),
+        (["delete", "--store", "directory:/tmp", "--user", "<shop.User>"], 2, "by ID"),
         (["expire", "--store", "directory:/tmp"], 2, "--idle or --age"),
+        (["expire", "--store", "directory:/tmp", "--age", "1d"], 2, "a day is 24h"),
+        (["expire", "--store", "directory:/tmp", "--idle", "30"], 2, "h, m, s"),
+        (["list", "--store", "directory:/tmp", "--min-age", "1d"], 2, "a day is 24h"),
+        (["list", "--store", "directory:/tmp", "--min-size", "1k"], 2, "a number of bytes"),
+        (["list", "--store", "directory:/tmp", "--min-size", "-1"], 2, "below 0"),
+        (["list", "--store", "directory:/tmp", "--max-idle", "-1s"], 2, "below 0"),
+        (["list", "--store", "directory:/tmp", "--limit", "-1"], 2, "below 0"),
+        (["copy", "directory:/tmp", "directory:/tmp/x"], 2, "inside of the other"),
+        (["copy", "directory:/tmp", "directory:/"], 2, "inside of the other"),
         (["edit-class", "--store", "directory:/tmp", "a", "b"], 2, "module.Class"),
         (["import", "--store", "directory:/tmp/x", "/no/such"], 1, "/no/such"),
         (["verify", "--store", "directory:/tmp", "--policy", "lax"], 2, "--policy"),
@@ -357,6 +369,15 @@ def test_errors_say_what_to_do(args, code, says):
     assert done.stdout == ""
     assert not os.path.exists("/no")
     assert not os.path.exists("/tmp/x")
+
+
+def test_files_are_not_made_among_the_sessions(some):
+    rename = ["edit-class", "--store", f"directory:{some}", "--yes", "testapp.*", "shop.*"]
+    before = contents(some)
+    done = sessions(*rename, "--undo", some / "undo.jsonl", code=2)
+    assert "outside of it" in done.stderr and contents(some) == before
+    done = sessions("export", "--store", f"directory:{some}", some / "backup", code=2)
+    assert "outside of it" in done.stderr and contents(some) == before
 
 
 def test_help_has_examples():

@@ -90,11 +90,27 @@ func explainFlagError(cmd *cobra.Command, err error) error {
 	if errors.As(err, &missing) {
 		err = fmt.Errorf("%w%s", err, didYouMean(missing.GetSpecifiedName(), flagNames(cmd.Flags()), "--"))
 	}
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		err = fmt.Errorf("%w%s", err, unitsOf(invalid.GetFlag()))
+	}
 	hint := ""
 	if cmd.Name() == "serve" && strings.Contains(err.Error(), "shorthand") {
 		hint = "; the workers' command stands behind --"
 	}
 	return usageError{fmt.Errorf("%w%s (see %s --help)", err, hint, cmd.CommandPath())}
+}
+
+// unitsOf says in what a flag's value is measured.
+func unitsOf(flag *pflag.Flag) string {
+	unit, _ := pflag.UnquoteUsage(flag)
+	switch {
+	case flag.Value.Type() == "duration":
+		return "; want numbers with h, m, s or ms, such as 36h or 1m30s; a day is 24h"
+	case unit == "bytes":
+		return "; want a number of bytes, such as 1048576"
+	}
+	return ""
 }
 
 func flagNames(flags *pflag.FlagSet) []string {

@@ -49,7 +49,7 @@ func TestPickleUsage(t *testing.T) {
 		"recode --protocol 6 a":              "0 to 5",
 		"recode --jsonl -o x":                "--output",
 		"verify":                             "wants a FILE",
-		"verify --policy report a":           `"strict"`,
+		"verify --policy lax a":              `"strict"`,
 		"verify --allow x a":                 "package.module.Name",
 		"verify --policy none --allow a.B a": "no effect",
 		"verify --jsonl a b":                 "takes one FILE",

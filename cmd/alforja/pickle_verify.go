@@ -34,15 +34,16 @@ func verifyCommand() *cobra.Command {
 and call, and judges that by the policy that serve applies to sessions.
 
 --policy enforce is serve's default. strict lets pass only the harmless types
-that the policy lists and what --allow names. none reports and refuses nothing
-but what is malformed.
+that the policy lists and what --allow names. report says what enforce would
+refuse, and lets it pass, as serve does. none does not judge what is well-formed.
 
 --second-opinion has the library gopickle read each pickle too, in a process of
 its own, for 10 seconds and in 1 GiB at most, and says where it differs. The
 exit code does not depend on it.
 
 With --jsonl the answer is {"name": ..., "ok": BOOL, "report": {...}}, and
-"error" where "ok" is false. --json prints such lines for files.
+"error" where "ok" is false; with --policy report, "refused" is what enforce would
+say. --json prints such lines for files.
 
 Exit codes: 0 all pass, 1 some do not, 2 wrong command line.`,
 		Example: `  alforja pickle verify /var/lib/app/sessions/*
@@ -53,7 +54,7 @@ Exit codes: 0 all pass, 1 some do not, 2 wrong command line.`,
 	}
 	v.addFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&v.asJSON, "json", false, "print one JSON object for each file")
-	cmd.Flags().StringVar(&v.policyName, "policy", "enforce", "what imports to refuse: enforce, strict or none")
+	cmd.Flags().StringVar(&v.policyName, "policy", "enforce", "what imports to refuse: enforce, strict, report (none, but say which) or none")
 	cmd.Flags().StringArrayVar(&v.allow, "allow", nil, "a class or function that passes although policy refuses it, `package.module.Name` or package.*; may be repeated")
 	cmd.Flags().BoolVar(&v.secondOpinion, "second-opinion", false, "have gopickle read the pickles too")
 	return cmd
@@ -102,8 +103,8 @@ func (v *verify) run(cmd *cobra.Command, args []string) error {
 
 func (v *verify) choosePolicy() error {
 	switch {
-	case !slices.Contains([]string{"enforce", "strict", "none"}, v.policyName):
-		return oneOf("policy", v.policyName, "enforce", "strict", "none")
+	case !slices.Contains([]string{"enforce", "strict", "report", "none"}, v.policyName):
+		return oneOf("policy", v.policyName, "enforce", "strict", "report", "none")
 	case v.policyName == "none" && len(v.allow) > 0:
 		return usageError{errors.New("--allow has no effect with --policy none, which refuses no import")}
 	case v.policyName == "none":
@@ -139,6 +140,7 @@ type verdict struct {
 	OK      bool
 	Report  *pickle.Report // nil when the pickle is malformed
 	Opinion *opinion       // nil when not asked for
+	refused error          // by --policy report, which lets it pass
 	err     error
 }
 
@@ -149,6 +151,9 @@ func (v *verify) judge(ctx context.Context, data []byte) verdict {
 		said.Report = &report
 		if v.policy != nil {
 			said.err = v.policy.Check(report)
+		}
+		if v.policyName == "report" {
+			said.refused, said.err = said.err, nil
 		}
 	}
 	said.OK = said.err == nil
@@ -162,9 +167,12 @@ func (v *verify) judge(ctx context.Context, data []byte) verdict {
 func (v *verdict) text(name string) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s: ", printable(name))
-	if v.OK {
+	switch {
+	case v.refused != nil:
+		fmt.Fprintln(&b, "ok, but enforce refuses it:", explain(v.refused))
+	case v.OK:
 		b.WriteString("ok\n")
-	} else {
+	default:
 		fmt.Fprintln(&b, explain(v.err))
 	}
 	if r := v.Report; r != nil {
@@ -198,11 +206,15 @@ func (v *verdict) json(withError bool) []byte {
 		fields = appendField(appendField(fields, "offset", syntax.Offset), "opcode", syntax.Opcode)
 	case errors.As(v.err, &limit):
 		fields = appendField(appendField(fields, "offset", limit.Offset), "opcode", limit.Opcode)
-	case errors.As(v.err, &refused) && refused.Global.Name != "":
+	case errors.As(firstOf(v.err, v.refused), &refused) && refused.Global.Name != "":
 		fields = appendField(appendField(fields, "offset", refused.Global.Offset), "allow", refused.Allow)
 	}
 	if v.Opinion != nil {
 		fields = appendField(fields, "second_opinion", v.Opinion)
+	}
+	if v.refused != nil {
+		fields = append(fields, `,"refused":`...)
+		fields = append(fields, jsonText(explain(v.refused))...)
 	}
 	if withError && v.err != nil {
 		fields = append(fields, `,"error":`...)

@@ -60,8 +60,8 @@ comes with the next one.`,
 			if err := wantArguments(cmd, args, "FROM", "TO"); err != nil {
 				return err
 			}
-			if sameStore(args[0], args[1]) {
-				return usageError{fmt.Errorf("%s and %s are the same store", args[0], args[1])}
+			if err := apart(args[0], args[1]); err != nil {
+				return err
 			}
 			if c.opts.Delete {
 				if err := c.to.mayAsk(cmd); err != nil {
@@ -90,19 +90,43 @@ comes with the next one.`,
 	return cmd
 }
 
-// sameStore reports whether two names of stores mean the same directory.
-func sameStore(a, b string) bool {
-	resolve := func(spec string) string {
-		kind, where, _ := strings.Cut(spec, ":")
-		if abs, err := filepath.Abs(where); err == nil {
-			where = abs
-		}
-		if real, err := filepath.EvalSymlinks(where); err == nil {
-			where = real
-		}
-		return kind + ":" + where
+// apart returns the error of a copy between stores of which one is in the
+// other: each copied session would be met again.
+func apart(from, to string) error {
+	a, b := placeOf(from), placeOf(to)
+	switch {
+	case a == b:
+		return usageError{fmt.Errorf("%s and %s are the same store", from, to)}
+	case isBelow(a, b), isBelow(b, a):
+		return usageError{fmt.Errorf("%s and %s: one is inside of the other", from, to)}
 	}
-	return resolve(a) == resolve(b)
+	return nil
+}
+
+// placeOf returns where a store's directory is, links followed, be it there
+// or not.
+func placeOf(spec string) string {
+	_, where, _ := strings.Cut(spec, ":")
+	return realPath(where)
+}
+
+func realPath(path string) string {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return path
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	if parent := filepath.Dir(path); parent != path {
+		return filepath.Join(realPath(parent), filepath.Base(path))
+	}
+	return path
+}
+
+// isBelow reports whether a path is in a directory, or below it.
+func isBelow(path, directory string) bool {
+	return strings.HasPrefix(path, strings.TrimSuffix(directory, "/")+"/")
 }
 
 // isMissing reports whether a store is a directory that is not there.

@@ -24,7 +24,8 @@ to end, and a gateway that serves meanwhile does not bring it back.
 --user deletes all sessions of one user, named as list shows it: it logs
 someone out everywhere. Someone who logs in while it runs may be missed; run it
 again, and keep them from logging in first. Sessions that do not verify belong
-to nobody and stay: no gateway gives them to a worker.
+to nobody and stay: no gateway gives them to a worker. A user that list shows as
+<shop.User> or <tuple> may be anybody, and is refused.
 
 An ID that begins with - stands behind --.`,
 		Example: `  alforja sessions delete --store directory:/var/lib/app/sessions 4x1QZ...
@@ -36,8 +37,10 @@ An ID that begins with - stands behind --.`,
 			switch {
 			case byUser == (len(args) > 0):
 				return usageError{errors.New("delete wants either IDs or --user NAME")}
-			case byUser && user == "":
+			case byUser && (user == "" || user == "-"):
 				return usageError{errors.New("--user wants a name: sessions of nobody are deleted by expire")}
+			case byUser && user[0] == '<' && user[len(user)-1] == '>':
+				return usageError{fmt.Errorf("--user %q: list shows every user so who is no text or number, whoever it is: delete their sessions by ID", user)}
 			}
 			for _, id := range args {
 				if !store.ValidID(id) {

@@ -74,7 +74,7 @@ under the name that they know.`,
 			if err := o.confirm(cmd, fmt.Sprintf("Rename %s to %s in all sessions of %s; the old ones go to %s.", args[0], args[1], o.store, e.undoPath)); err != nil {
 				return err
 			}
-			out, closeFile, err := createFile(cmd, e.undoPath)
+			out, closeFile, err := o.createFile(cmd, e.undoPath)
 			if err != nil {
 				return fmt.Errorf("undo file: %w", err)
 			}

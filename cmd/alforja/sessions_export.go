@@ -44,7 +44,7 @@ Whoever has the file has the sessions. FILE is made for its owner alone.`,
 				return err
 			}
 			defer s.Close()
-			out, closeFile, err := createFile(cmd, path)
+			out, closeFile, err := o.createFile(cmd, path)
 			if err != nil {
 				return err
 			}
@@ -193,11 +193,15 @@ func openFile(cmd *cobra.Command, path string) (io.ReadCloser, error) {
 	return io.NopCloser(cmd.InOrStdin()), nil
 }
 
-// createFile makes a file that must not exist, readable by its owner alone.
-// closeFile may be called again.
-func createFile(cmd *cobra.Command, path string) (out io.Writer, closeFile func() error, err error) {
+// createFile makes a file that must not exist, readable by its owner alone, and
+// not among the sessions, where session3 would take it for one. closeFile may be
+// called again.
+func (o *operator) createFile(cmd *cobra.Command, path string) (out io.Writer, closeFile func() error, err error) {
 	if path == "-" {
 		return cmd.OutOrStdout(), func() error { return nil }, nil
+	}
+	if isBelow(realPath(path), placeOf(o.store)) {
+		return nil, nil, usageError{fmt.Errorf("%s is inside of %s: name a place outside of it", printable(path), o.store)}
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {

@@ -50,6 +50,10 @@ not known, and the user None.`,
 			if reverse && sortBy == "" {
 				return usageError{fmt.Errorf("--reverse needs --sort")}
 			}
+			if limit < 0 || filter.MinSize < 0 || filter.MaxSize < 0 ||
+				min(filter.MinAge, filter.MaxAge, filter.MinIdle, filter.MaxIdle) < 0 {
+				return usageError{fmt.Errorf("sizes, times and --limit are not below 0")}
+			}
 			s, err := o.open(cmd)
 			if err != nil {
 				return err

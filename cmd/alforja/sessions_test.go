@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,7 +50,7 @@ func TestProgressShowsAndClears(t *testing.T) {
 	}
 }
 
-func TestSameStore(t *testing.T) {
+func TestStoresApart(t *testing.T) {
 	dir := t.TempDir()
 	real, link := filepath.Join(dir, "real"), filepath.Join(dir, "link")
 	if err := os.Mkdir(real, 0o700); err != nil {
@@ -60,18 +61,28 @@ func TestSameStore(t *testing.T) {
 	}
 	t.Chdir(dir)
 	for _, c := range []struct {
-		a, b string
-		want bool
+		a, b  string
+		apart bool
 	}{
-		{"directory:" + real, "directory:" + real, true},
-		{"directory:" + real, "directory:" + real + "/", true},
-		{"directory:" + real, "directory:real", true},
-		{"directory:" + real, "directory:" + link, true},
-		{"directory:" + dir + "/none", "directory:none", true},
-		{"directory:" + real, "directory:" + dir, false},
+		{real, real, false},
+		{real, real + "/", false},
+		{real, "real", false},
+		{real, link, false},
+		{dir + "/none", "none", false},
+		{dir + "/none/a", "none/b/../a", false},
+		{real, real + "/sub", false},
+		{real, link + "/sub/sub", false},
+		{dir, real, false},
+		{"/", real, false},
+		{real, real + "2", true},
+		{real, dir + "/other/sub", true},
+		{"none", "link", true},
 	} {
-		if got := sameStore(c.a, c.b); got != c.want {
-			t.Errorf("%s and %s: %v", c.a, c.b, got)
+		for _, pair := range [][2]string{{c.a, c.b}, {c.b, c.a}} {
+			err := apart("directory:"+pair[0], "directory:"+pair[1])
+			if usage := *new(usageError); (err == nil) != c.apart || err != nil && !errors.As(err, &usage) {
+				t.Errorf("%s and %s: %v", pair[0], pair[1], err)
+			}
 		}
 	}
 }
