@@ -112,7 +112,7 @@ func (g *Gateway) notReady(ctx context.Context) error {
 //	GET /readyz       200 when it can answer requests, 503 and the reason when not
 //	GET /status       a Status
 //	GET /metrics      for Prometheus
-//	POST /reload      fresh workers by the configuration as it is now; 500 and the reason when refused
+//	POST /reload      fresh workers, and the configuration as it is now; 500 and the reason when refused
 //	POST /drain       finish running requests and end
 //	GET /debug/pprof/ when switched on
 func (g *Gateway) adminHandler() http.Handler {
@@ -194,7 +194,7 @@ func answerText(w http.ResponseWriter, status int, text string) {
 // openAdmin opens the operator's addresses.
 func (g *Gateway) openAdmin(ctx context.Context) error {
 	for _, address := range g.opts.Admin.Addresses {
-		f := front{kind: adminFront, name: adminFront + " " + address, server: httpServer(g.adminHandler(), g.opts.Logger)}
+		f := &front{kind: adminFront, name: adminFront + " " + address, server: httpServer(g.adminHandler(), g.opts.Logger)}
 		if err := g.open(ctx, f, address); err != nil {
 			return err
 		}

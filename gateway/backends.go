@@ -25,32 +25,33 @@ type backend struct {
 	stopChecks context.CancelFunc
 }
 
-// set has requests go to these addresses and to no others. Backends that are
-// no longer among them finish what they are at.
-func (b *backends) set(addresses []string) error {
+// set has requests go to the addresses of a configuration, which is checked,
+// and to no others. Backends that are no longer among them, and all where they
+// are to be reached or looked at in another way, finish what they are at.
+func (b *backends) set(config WorkerPool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, address := range addresses {
-		if _, known := b.byAddress[address]; known {
-			continue
-		}
-		network, place, err := ParseAddress(address)
-		if err != nil {
-			return err
-		}
-		b.byAddress[address] = b.add(address, &scgi.Transport{
-			Network: network, Address: place, ScriptName: b.config.Supervised.ScriptName, Keep: b.keep,
-			DialTimeout: b.config.Health.Timeout,
-		})
-	}
+	config.Health.setDefaults()
+	otherwise := config.Health != b.config.Health || config.Concurrency != b.config.Concurrency ||
+		config.Supervised.ScriptName != b.config.Supervised.ScriptName
+	b.config = config
 	for address, old := range b.byAddress {
-		if !slices.Contains(addresses, address) {
+		if otherwise || !slices.Contains(config.Backends, address) {
 			b.pool.logger.Info("worker draining", "worker", address, "reason", "reload")
 			b.pool.retire(old.worker, old.stopChecks)
 			delete(b.byAddress, address)
 		}
 	}
-	return nil
+	for _, address := range config.Backends {
+		if _, known := b.byAddress[address]; known {
+			continue
+		}
+		network, place, _ := ParseAddress(address) // it is checked
+		b.byAddress[address] = b.add(address, &scgi.Transport{
+			Network: network, Address: place, ScriptName: config.Supervised.ScriptName, Keep: b.keep,
+			DialTimeout: config.Health.Timeout,
+		})
+	}
 }
 
 // add takes a backend in and has it looked at until close, or until it is no

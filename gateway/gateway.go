@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -55,47 +54,24 @@ type Options struct {
 // A Gateway listens, and answers requests by Quixote workers with their
 // sessions.
 type Gateway struct {
-	opts    Options
+	opts    Options // that New was given: read for what no reload changes
+	now     atomic.Pointer[generation]
 	runDir  *runDir
 	pools   []*runningPool
-	fronts  []front
 	metrics *metrics
 	started time.Time
 
+	mu       sync.Mutex
+	fronts   []*front
+	replaced []*front // that finish what they have
+	failed   chan error
+
+	running   chan struct{} // closed when Run has begun
 	draining  chan struct{} // closed by Drain
 	drainOnce sync.Once
 	inherited inheritance
-	handover  sync.Mutex
+	changing  sync.Mutex  // held by a reload or a handover
 	lingering atomic.Bool // another gateway has taken over
-}
-
-// A front turns what arrives at a listener into calls of an http.Handler.
-type front struct {
-	kind     string // for logs
-	listener net.Listener
-	server   server
-
-	// name and socket are what a gateway that replaces this one inherits; ""
-	// for what is made anew.
-	name   string
-	socket net.Listener
-}
-
-// isForClients tells fronts of the application from those of workers and the
-// operator.
-func (f front) isForClients() bool { return f.kind != apiFront && f.kind != adminFront }
-
-// apiFront and adminFront are kinds of fronts.
-const (
-	apiFront   = "api"
-	adminFront = "admin"
-)
-
-// server is what http.Server and scgi.Server have in common.
-type server interface {
-	Serve(net.Listener) error
-	Shutdown(context.Context) error
-	Close() error
 }
 
 // New opens the listeners and makes everything ready that can fail. Requests
@@ -105,13 +81,13 @@ func New(ctx context.Context, opts Options) (_ *Gateway, err error) {
 		return nil, err
 	}
 	opts.setDefaults()
-	g := &Gateway{opts: opts, started: time.Now(), draining: make(chan struct{})}
+	g := &Gateway{opts: opts, started: time.Now(), failed: make(chan error, 1), running: make(chan struct{}), draining: make(chan struct{})}
 	if len(opts.Admin.Addresses) > 0 { // figures cost time: only where somebody can read them
 		g.metrics = newMetrics(g)
-		g.opts.AccessLog = g.metrics.log(opts.AccessLog)
 		g.opts.Sessions.Store = timedStore{opts.Sessions.Store, g.metrics}
-		g.opts.Sessions.refused = func(err error) { g.metrics.refused.WithLabelValues(refusedReason(err)).Inc() }
 	}
+	g.opts.Sessions.queues = newLockQueues()
+	g.complete(&g.opts)
 	defer func() {
 		if err != nil {
 			g.release()
@@ -124,7 +100,6 @@ func New(ctx context.Context, opts Options) (_ *Gateway, err error) {
 	if g.runDir, err = newRunDir(opts.RunDir); err != nil {
 		return nil, err
 	}
-	g.opts.Sessions.Logger = opts.Logger
 	for _, config := range opts.Pools {
 		p, err := g.openPool(ctx, config)
 		if err != nil {
@@ -132,7 +107,12 @@ func New(ctx context.Context, opts Options) (_ *Gateway, err error) {
 		}
 		g.pools = append(g.pools, p)
 	}
-	if err := g.openFronts(ctx, g.handler()); err != nil {
+	first, err := g.generation(g.opts)
+	if err != nil {
+		return nil, err
+	}
+	g.now.Store(first)
+	if err := g.openFronts(ctx); err != nil {
 		return nil, err
 	}
 	if err := g.openAdmin(ctx); err != nil {
@@ -219,61 +199,6 @@ func (o *Options) setDefaults() {
 	}
 }
 
-// handler is a request's way, from the outside in.
-func (g *Gateway) handler() http.Handler {
-	var mounted byPrefix
-	for _, p := range g.pools {
-		mounted = append(mounted, prefixed{strings.TrimSuffix(p.config.Prefix, "/"), p.handler(g)})
-	}
-	for prefix, handler := range g.opts.Handlers {
-		mounted = append(mounted, prefixed{strings.TrimSuffix(prefix, "/"), handler})
-	}
-	return AccessLog(g.opts.AccessLog,
-		g.askToLeave(
-			BoundStalls(g.opts.StallTimeout,
-				RefuseMalformed(
-					ServeStatic(g.opts.Static,
-						BufferBodies(g.opts.MaxBody, g.opts.Logger,
-							g.opts.Sessions.Handler(mounted.sorted())))))))
-}
-
-func httpServer(handler http.Handler, logger *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
-	}
-}
-
-// open adds a front that is not for clients at an address.
-func (g *Gateway) open(ctx context.Context, f front, address string) error {
-	listeners, err := g.inherited.takeAll(f.name)
-	if len(listeners) == 0 && err == nil {
-		var listener net.Listener
-		listener, err = listen(ctx, address)
-		listeners = []net.Listener{listener}
-	}
-	if err != nil {
-		return fmt.Errorf("listening for %s: %w", f.kind, err)
-	}
-	f.listener, f.socket = listeners[0], listeners[0]
-	g.fronts = append(g.fronts, f)
-	return nil
-}
-
-// Addrs returns the addresses at which the gateway listens, those of HTTP
-// first, in the order of the options.
-func (g *Gateway) Addrs() []net.Addr {
-	var addrs []net.Addr
-	for _, f := range g.fronts {
-		if f.isForClients() {
-			addrs = append(addrs, f.listener.Addr())
-		}
-	}
-	return addrs
-}
-
 // Run serves until ctx ends, then lets running requests finish, for at most
 // DrainTimeout, and stops the workers. The error is that of a listener that
 // failed.
@@ -287,18 +212,18 @@ func (g *Gateway) Run(ctx context.Context) error {
 			go func() { workersEnded <- p.supervisor.Run() }()
 		}
 	}
-	failed := make(chan error, len(g.fronts))
-	for _, f := range g.fronts {
-		g.opts.Logger.Info("listening", "kind", f.kind, "address", f.listener.Addr().String())
-		go func() { failed <- f.server.Serve(f.listener) }()
+	for _, f := range g.frontsNow() {
+		g.opts.Logger.Info("listening", "kind", f.kind, "address", f.socket.Addr().String())
+		g.serve(f)
 	}
+	close(g.running)
 	watching, stopWatching := context.WithCancel(ctx)
 	defer stopWatching()
 	go feedWatchdog(watching, g.opts.Logger, g.alive)
 	go g.announceReady()
 	var err error
 	select {
-	case err = <-failed:
+	case err = <-g.failed:
 	case err = <-workersEnded:
 		supervised--
 	case <-ctx.Done():
@@ -310,13 +235,14 @@ func (g *Gateway) Run(ctx context.Context) error {
 	} else {
 		notify(g.opts.Logger, daemon.SdNotifyStopping)
 	}
-	g.opts.Logger.Info("stopping: waiting for running requests", "at_most_ms", g.opts.DrainTimeout.Milliseconds())
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.opts.DrainTimeout)
+	timeout := g.now.Load().opts.DrainTimeout
+	g.opts.Logger.Info("stopping: waiting for running requests", "at_most_ms", timeout.Milliseconds())
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
-	g.shutDown(drain, front.isForClients)
+	g.shutDown(drain, (*front).isForClients)
 	// These go last: requests that were finishing may have needed the API, and
 	// the operator may have wanted to see that.
-	g.shutDown(drain, func(f front) bool { return !f.isForClients() })
+	g.shutDown(drain, func(f *front) bool { return !f.isForClients() })
 	for _, p := range g.pools {
 		p.pool.closeIdleConnections()
 		if p.supervisor != nil {
@@ -347,27 +273,10 @@ func (g *Gateway) announceReady() {
 	g.inherited.tellReady()
 }
 
-// shutDown stops the chosen fronts at once and waits for their requests.
-func (g *Gateway) shutDown(ctx context.Context, chosen func(front) bool) {
-	var stopping sync.WaitGroup
-	for _, f := range g.fronts {
-		if !chosen(f) {
-			continue
-		}
-		stopping.Go(func() {
-			if err := f.server.Shutdown(ctx); err != nil {
-				g.opts.Logger.Warn("requests cut off", "kind", f.kind, "err", err)
-				f.server.Close()
-			}
-		})
-	}
-	stopping.Wait()
-}
-
 // release gives back what New has taken.
 func (g *Gateway) release() {
-	for _, f := range g.fronts {
-		f.listener.Close()
+	for _, f := range g.frontsNow() {
+		f.socket.Close()
 	}
 	for _, p := range g.pools {
 		if p.supervisor != nil {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -32,8 +31,8 @@ const (
 // refused. After an error this gateway goes on as before. The new process has
 // to be given the same addresses; sockets that it does not ask for are closed.
 func (g *Gateway) Handover(ctx context.Context, argv []string) error {
-	g.handover.Lock()
-	defer g.handover.Unlock()
+	g.changing.Lock()
+	defer g.changing.Unlock()
 	ready, tell, err := os.Pipe()
 	if err != nil {
 		return err
@@ -46,7 +45,8 @@ func (g *Gateway) Handover(ctx context.Context, argv []string) error {
 		}
 	}()
 	var names []string
-	for _, f := range g.fronts {
+	fronts := g.frontsNow()
+	for _, f := range fronts {
 		if f.name == "" {
 			continue
 		}
@@ -74,7 +74,7 @@ func (g *Gateway) Handover(ctx context.Context, argv []string) error {
 		return errors.Join(fmt.Errorf("the new gateway is not ready: %w", err), cmd.Wait())
 	}
 	go func() { _ = cmd.Wait() }()
-	for _, f := range g.fronts {
+	for _, f := range fronts {
 		if l, ok := f.socket.(*net.UnixListener); ok && f.name != "" {
 			l.SetUnlinkOnClose(false) // its path is the other's now
 		}
@@ -114,8 +114,8 @@ func awaitReady(ctx context.Context, ready *os.File, timeout time.Duration) erro
 // startTimeout is how long another gateway may take: as long as its workers.
 func (g *Gateway) startTimeout() time.Duration {
 	longest := time.Minute
-	for _, p := range g.pools {
-		longest = max(longest, p.config.Supervised.StartTimeout)
+	for _, p := range g.now.Load().opts.Pools {
+		longest = max(longest, p.Supervised.StartTimeout)
 	}
 	return longest + 10*time.Second
 }
@@ -182,21 +182,9 @@ func (in *inheritance) tellReady() {
 	}
 }
 
-// askToLeave returns a handler that has clients close their connections while
-// another gateway takes over: what net/http closes under them would look like
-// a failure.
-func (g *Gateway) askToLeave(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if g.lingering.Load() {
-			w.Header().Set("Connection", "close")
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
 // linger stops accepting and gives clients time to leave.
 func (g *Gateway) linger() {
-	for _, f := range g.fronts {
+	for _, f := range g.frontsNow() {
 		if f.isForClients() {
 			f.listener.Close()
 		}

@@ -131,19 +131,8 @@ func (o *FrontOptions) check() error {
 }
 
 // openFronts opens every address. The options are checked.
-func (g *Gateway) openFronts(ctx context.Context, handler http.Handler) error {
+func (g *Gateway) openFronts(ctx context.Context) error {
 	o := &g.opts.FrontOptions
-	trusted, err := ParseTrustedProxies(o.TrustedProxies)
-	if err != nil {
-		return err
-	}
-	handler = trusted.Handler(o.ForwardedHeader, handler)
-	var cert *certificate
-	if len(o.HTTPS) > 0 {
-		if cert, err = loadCertificate(o.TLSCert, o.TLSKey, g.opts.Logger); err != nil {
-			return err
-		}
-	}
 	sockets := &socketSource{options: o, inherited: &g.inherited}
 	defer sockets.closeRest()
 	for _, kind := range []struct {
@@ -157,21 +146,40 @@ func (g *Gateway) openFronts(ctx context.Context, handler http.Handler) error {
 				return fmt.Errorf("listening for %s: %w", kind.name, err)
 			}
 			for _, socket := range listeners {
-				listener := socket
-				if slices.Contains(o.ProxyProtocol, address) {
-					listener = acceptPROXY(listener, trusted, o.HeaderTimeout)
-				}
-				var config *tls.Config // one for each server, which changes it
-				if kind.name == "https" {
-					config = cert.config()
-					listener = tls.NewListener(listener, config)
-				}
-				g.fronts = append(g.fronts, front{
-					kind: kind.name, listener: listener, server: o.server(kind.name, handler, config, g.opts.Logger),
-					name: name, socket: socket,
-				})
+				g.fronts = append(g.fronts, &front{kind: kind.name, name: name, socket: socket, address: address})
 			}
 		}
+	}
+	return g.equip(g.fronts, o)
+}
+
+// equip gives fronts their servers.
+func (g *Gateway) equip(fronts []*front, o *FrontOptions) error {
+	trusted, err := ParseTrustedProxies(o.TrustedProxies)
+	if err != nil {
+		return err
+	}
+	var cert *certificate
+	if len(o.HTTPS) > 0 {
+		if cert, err = loadCertificate(o.TLSCert, o.TLSKey, g.opts.Logger); err != nil {
+			return err
+		}
+	}
+	for _, f := range fronts {
+		if !f.isForClients() {
+			continue
+		}
+		f.lent = &lentListener{Listener: f.socket}
+		f.listener = f.lent
+		if slices.Contains(o.ProxyProtocol, f.address) {
+			f.listener = acceptPROXY(f.listener, trusted, o.HeaderTimeout)
+		}
+		var config *tls.Config // one for each server, which changes it
+		if f.kind == "https" {
+			config = cert.config()
+			f.listener = tls.NewListener(f.listener, config)
+		}
+		f.server = o.server(f.kind, g.handlerOf(f), config, g.opts.Logger)
 	}
 	return nil
 }

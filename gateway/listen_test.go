@@ -32,8 +32,13 @@ func openTestFronts(t *testing.T, opts FrontOptions, log *lockedBuffer, handler 
 	if log != nil {
 		logger = slog.New(slog.NewTextHandler(log, nil))
 	}
+	trusted, err := ParseTrustedProxies(opts.TrustedProxies)
+	if err != nil {
+		t.Fatal(err)
+	}
 	g := &Gateway{opts: Options{FrontOptions: opts, Logger: logger}}
-	if err := g.openFronts(t.Context(), handler); err != nil {
+	g.now.Store(&generation{handler: trusted.Handler(opts.ForwardedHeader, handler)})
+	if err := g.openFronts(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	var serving sync.WaitGroup
@@ -41,7 +46,7 @@ func openTestFronts(t *testing.T, opts FrontOptions, log *lockedBuffer, handler 
 		serving.Go(func() { f.server.Serve(f.listener) })
 	}
 	t.Cleanup(func() {
-		g.shutDown(context.Background(), func(front) bool { return true })
+		g.shutDown(context.Background(), func(*front) bool { return true })
 		serving.Wait()
 	})
 	return g.Addrs()

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -35,14 +36,15 @@ type PoolOptions struct {
 // A Pool hands requests to workers: to each no more at a time than it takes,
 // from one queue, in the order of their arrival.
 type Pool struct {
-	queueLength int
-	queueWait   time.Duration
-	logger      *slog.Logger
+	logger *slog.Logger
 
 	// pressure gets something when a request finds no worker free.
 	pressure chan struct{}
 
-	mu      sync.Mutex
+	mu          sync.Mutex
+	queueLength int
+	queueWait   time.Duration
+
 	started uint64 // processes, of all workers together
 	members []*member
 	waiting []chan *member // each of capacity 1; first in, first out
@@ -89,13 +91,8 @@ func (m *member) state() WorkerState {
 
 // NewPool returns a pool of these workers.
 func NewPool(workers []*Worker, opts PoolOptions) *Pool {
-	p := &Pool{queueLength: opts.QueueLength, queueWait: opts.QueueWait, logger: opts.Logger, pressure: make(chan struct{}, 1)}
-	if p.queueLength == 0 {
-		p.queueLength = 1000
-	}
-	if p.queueWait == 0 {
-		p.queueWait = 30 * time.Second
-	}
+	p := &Pool{logger: opts.Logger, pressure: make(chan struct{}, 1)}
+	p.setLimits(opts)
 	if p.logger == nil {
 		p.logger = slog.Default()
 	}
@@ -103,6 +100,21 @@ func NewPool(workers []*Worker, opts PoolOptions) *Pool {
 		p.add(w, processReady)
 	}
 	return p
+}
+
+// setLimits changes what NewPool was told of the queue. Requests that wait
+// already do so as they began.
+func (p *Pool) setLimits(opts PoolOptions) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.queueLength, p.queueWait = cmp.Or(opts.QueueLength, 1000), cmp.Or(opts.QueueWait, 30*time.Second)
+}
+
+// longestWait is how long a request may wait for a worker.
+func (p *Pool) longestWait() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.queueWait
 }
 
 // add takes a worker in.

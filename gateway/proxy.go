@@ -98,7 +98,7 @@ func (p *Proxy) roundTrip(r *http.Request) (*http.Response, *workerBody, error) 
 		unreachable = err
 		p.logger().Warn("worker cannot be reached, trying again",
 			"request", rec.requestID, "worker", rec.worker, "err", err)
-		if time.Since(start) > p.Pool.queueWait {
+		if time.Since(start) > p.Pool.longestWait() {
 			return nil, nil, fmt.Errorf("%w: %w", ErrQueueWait, err)
 		}
 	}

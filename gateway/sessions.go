@@ -153,7 +153,9 @@ func (s *Sessions) withDefaults() *Sessions {
 	if cfg.LockQueue == 0 {
 		cfg.LockQueue = 100
 	}
-	cfg.queues = &lockQueues{lengths: map[string]int{}}
+	if cfg.queues == nil {
+		cfg.queues = newLockQueues()
+	}
 	if cfg.Policy == nil {
 		// Without options of the caller's there is nothing to be wrong.
 		cfg.Policy, _ = NewPolicy(nil, false)
@@ -269,6 +271,8 @@ type lockQueues struct {
 	mu      sync.Mutex
 	lengths map[string]int
 }
+
+func newLockQueues() *lockQueues { return &lockQueues{lengths: map[string]int{}} }
 
 func (q *lockQueues) enter(id string, most int) bool {
 	q.mu.Lock()

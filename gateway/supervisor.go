@@ -90,6 +90,7 @@ func (o *SupervisorOptions) setDefaults() {
 // All that it knows of its slots is touched by one goroutine, which Run is:
 // others send it functions.
 type Supervisor struct {
+	fixed    SupervisorOptions // those that NewSupervisor was given
 	opts     SupervisorOptions
 	pool     *Pool
 	slots    []*slot
@@ -120,7 +121,7 @@ func NewSupervisor(opts SupervisorOptions, pool *Pool) (*Supervisor, error) {
 		return nil, err
 	}
 	s := &Supervisor{
-		opts: opts, pool: pool,
+		fixed: opts, opts: opts, pool: pool,
 		spawn: make(chan func()), events: make(chan func()), stop: make(chan struct{}), done: make(chan struct{}),
 		up: make(chan struct{}),
 	}

@@ -15,44 +15,56 @@ type reload struct {
 	old             []*slot
 	starting        []*slot // not ready yet
 	started         []*slot
-	result          chan error
+	ready           chan error // of capacity 1: nil when all of the new are ready, or why they are not
 }
 
+// has reports whether a reload depends on a slot.
 func (r *reload) has(sl *slot) bool {
-	return r != nil && (slices.Contains(r.starting, sl) || slices.Contains(r.started, sl))
+	return r != nil && len(r.starting) > 0 && (slices.Contains(r.starting, sl) || slices.Contains(r.started, sl))
 }
-
-var errReloading = errors.New("another reload is under way")
 
 // Reload starts workers by new options beside the present ones, and has these
 // drain when all of the new are ready. When one of them ends before that, or
 // takes longer than StartTimeout, the old ones stay and the error says why.
-// Name, SocketDir, ScriptName, Keep, Concurrency and Logger remain as they are.
+// Name, SocketDir, Keep and Logger remain as they are.
 func (s *Supervisor) Reload(ctx context.Context, opts SupervisorOptions) error {
-	opts.Name, opts.SocketDir, opts.ScriptName = s.opts.Name, s.opts.SocketDir, s.opts.ScriptName
-	opts.Keep, opts.Concurrency, opts.Logger = s.opts.Keep, s.opts.Concurrency, s.opts.Logger
+	r, err := s.prepareReload(ctx, opts)
+	if err == nil {
+		s.finishReload(r)
+	}
+	return err
+}
+
+// prepareReload starts the new workers and returns when they are ready; then
+// finishReload or abandonReload is to be called.
+func (s *Supervisor) prepareReload(ctx context.Context, opts SupervisorOptions) (*reload, error) {
+	opts.Name, opts.SocketDir, opts.Keep, opts.Logger = s.fixed.Name, s.fixed.SocketDir, s.fixed.Keep, s.fixed.Logger
 	opts.setDefaults()
 	if err := opts.check(); err != nil {
-		return err
+		return nil, err
 	}
-	result := make(chan error, 1)
-	s.do(func() { s.beginReload(opts, result) })
+	r := &reload{ready: make(chan error, 1)}
+	s.do(func() { s.beginReload(r, opts) })
 	select {
-	case err := <-result:
-		return err
+	case err := <-r.ready:
+		if err != nil {
+			return nil, err
+		}
+		return r, nil
 	case <-s.done:
-		return errors.New("the gateway is stopping")
+		return nil, errStopping
 	case <-ctx.Done():
-		return ctx.Err()
+		s.abandonReload(r)
+		return nil, ctx.Err()
 	}
 }
 
-func (s *Supervisor) beginReload(opts SupervisorOptions, result chan error) {
+func (s *Supervisor) beginReload(r *reload, opts SupervisorOptions) {
 	if s.reload != nil {
-		result <- errReloading
+		r.ready <- errReloading
 		return
 	}
-	r := &reload{before: s.opts, beforePreloader: s.preloader, result: result}
+	r.before, r.beforePreloader = s.opts, s.preloader
 	for _, sl := range s.slots {
 		if sl.leaving {
 			continue
@@ -77,14 +89,14 @@ func (s *Supervisor) beginReload(opts SupervisorOptions, result chan error) {
 	}
 	time.AfterFunc(opts.StartTimeout, func() {
 		s.do(func() {
-			if s.reload == r {
+			if s.reload == r && len(r.starting) > 0 {
 				s.reloadFailed(fmt.Errorf("not ready within %v", opts.StartTimeout))
 			}
 		})
 	})
 }
 
-// reloadReady notes a slot of the reload; with the last of them the old ones go.
+// reloadReady notes a slot of the reload; with the last of them the old ones may go.
 func (s *Supervisor) reloadReady(sl *slot) {
 	r := s.reload
 	if r == nil || !slices.Contains(r.starting, sl) {
@@ -92,15 +104,41 @@ func (s *Supervisor) reloadReady(sl *slot) {
 	}
 	r.starting = slices.DeleteFunc(r.starting, func(other *slot) bool { return other == sl })
 	r.started = append(r.started, sl)
-	if len(r.starting) > 0 {
-		return
+	if len(r.starting) == 0 {
+		r.say(nil)
 	}
-	for _, old := range r.old {
-		s.retire(old, "reload")
+}
+
+// say tells prepareReload, unless it knows already.
+func (r *reload) say(err error) {
+	select {
+	case r.ready <- err:
+	default:
 	}
-	r.beforePreloader.leave()
-	s.reload = nil
-	r.result <- nil
+}
+
+// finishReload has the old workers go. A new one that has ended since it was
+// ready is started again like any other.
+func (s *Supervisor) finishReload(r *reload) {
+	s.do(func() {
+		if s.reload != r {
+			return
+		}
+		for _, old := range r.old {
+			s.retire(old, "reload")
+		}
+		r.beforePreloader.leave()
+		s.reload = nil
+	})
+}
+
+// abandonReload has the new workers go.
+func (s *Supervisor) abandonReload(r *reload) {
+	s.do(func() {
+		if s.reload == r {
+			s.reloadFailed(errors.New("given up"))
+		}
+	})
 }
 
 func (s *Supervisor) reloadFailed(err error) {
@@ -110,5 +148,5 @@ func (s *Supervisor) reloadFailed(err error) {
 	for _, sl := range append(r.starting, r.started...) {
 		s.retire(sl, "reload failed")
 	}
-	r.result <- fmt.Errorf("the new workers do not start, the old ones stay: %w", err)
+	r.say(fmt.Errorf("the new workers do not start, the old ones stay: %w", err))
 }

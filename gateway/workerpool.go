@@ -100,7 +100,7 @@ func (p *WorkerPool) checkAll(sessions *Sessions) error {
 
 // runningPool is a WorkerPool at work.
 type runningPool struct {
-	config     WorkerPool
+	config     WorkerPool // that New was given: its name and prefix are the present ones
 	pool       *Pool
 	supervisor *Supervisor // nil with backends
 	backends   *backends   // nil without
@@ -128,7 +128,8 @@ func (g *Gateway) openPool(ctx context.Context, config WorkerPool) (_ *runningPo
 			return (&visit{sessions: &g.opts.Sessions, nonce: newNonce()}).variables(p.apiPath)
 		},
 	}
-	return p, p.backends.set(config.Backends)
+	p.backends.set(config)
+	return p, nil
 }
 
 // status is Pool.Status with what is known of the workers' processes, but for
@@ -165,7 +166,8 @@ func (g *Gateway) openAPI(ctx context.Context, p *runningPool) error {
 		suffix = "-" + p.config.Name
 	}
 	p.apiPath = filepath.Join(g.runDir.path, fmt.Sprintf(apiSocket, suffix))
-	if err := g.open(ctx, front{kind: apiFront, server: httpServer(g.opts.Sessions.API(), g.opts.Logger)}, "unix:"+p.apiPath); err != nil {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.now.Load().api.ServeHTTP(w, r) })
+	if err := g.open(ctx, &front{kind: apiFront, server: httpServer(handler, g.opts.Logger)}, "unix:"+p.apiPath); err != nil {
 		return err
 	}
 	if err := os.Chmod(p.apiPath, 0o600); err != nil {
@@ -182,14 +184,14 @@ func (g *Gateway) openAPI(ctx context.Context, p *runningPool) error {
 }
 
 // handler has the pool's workers answer.
-func (p *runningPool) handler(g *Gateway) http.Handler {
+func (p *runningPool) handler(opts *Options, config *WorkerPool) http.Handler {
 	return &Proxy{
 		Pool:           p.pool,
-		RequestTimeout: p.config.RequestTimeout,
-		Buffer:         g.opts.Response,
-		Sendfile:       g.opts.Sendfile,
+		RequestTimeout: config.RequestTimeout,
+		Buffer:         opts.Response,
+		Sendfile:       opts.Sendfile,
 		APIPath:        p.apiPath,
-		Logger:         g.opts.Logger,
+		Logger:         opts.Logger,
 	}
 }
 
@@ -215,41 +217,6 @@ func (b byPrefix) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	fail(w, http.StatusNotFound, "nothing is mounted here")
-}
-
-// Reload replaces the workers of all pools by fresh ones, of the command and
-// options that pools has for them, as Supervisor.Reload does, and their backends
-// by those of pools. What else pools says stays as it was; pools that are new,
-// or gone, are an error.
-func (g *Gateway) Reload(ctx context.Context, pools []WorkerPool) error {
-	if len(pools) != len(g.pools) {
-		return errors.New("pools were added or removed: that takes a restart")
-	}
-	for i := range pools {
-		if err := pools[i].check(&g.opts.Sessions); err != nil {
-			return err
-		}
-		was := &g.pools[i].config
-		if pools[i].Name != was.Name || pools[i].Prefix != was.Prefix || (len(pools[i].Backends) > 0) != (len(was.Backends) > 0) {
-			return fmt.Errorf("pool %q is another one: that takes a restart", pools[i].Name)
-		}
-		if pools[i].Supervised.Process.User != was.Supervised.Process.User { // whose the API socket is
-			return errors.New("workers run as another user: that takes a restart")
-		}
-	}
-	defer notifyReloading(g.opts.Logger)()
-	for i, p := range g.pools {
-		var err error
-		if p.backends != nil {
-			err = p.backends.set(pools[i].Backends)
-		} else {
-			err = p.supervisor.Reload(ctx, g.supervised(pools[i]))
-		}
-		if err != nil {
-			return fmt.Errorf("pool %s: %w", p.config.label(), err)
-		}
-	}
-	return nil
 }
 
 // label is what messages call the pool.

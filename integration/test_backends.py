@@ -275,14 +275,14 @@ worker_concurrency = {CONCURRENCY}
     becomes(g, second, "up")
     with load(g) as answers:
         gets_requests(g, first)
-        write([second, third], 'lock_wait = "3s"')
+        write([second, third], 'store_patience = "3s"')
         assert alforja(g, "reload").returncode == 0
         gets_requests(g, third)
         gets_requests(g, second)
         assert first not in alforja(g, "workers").stdout
     assert {status for _, status in answers} == {200}
-    [line] = g.logged("take a restart")
-    assert line["keys"] == ["lock_wait"]
+    [line] = g.logged("needs a restart")
+    assert line["keys"] == ["store_patience"]
 
     for wrong, says in (('policy = "lax"', "--policy"), ('lock_wait = "-1s"', "lock wait")):
         write([first], wrong)

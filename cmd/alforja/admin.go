@@ -187,15 +187,14 @@ one that is dead is.`,
 func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }
 
 func reloadCommand() *cobra.Command {
-	return adminCommand("reload", "Have a running gateway start fresh workers",
+	return adminCommand("reload", "Have a running gateway read its configuration again",
 		`reload has a running gateway read its configuration again and replace its workers:
 the new ones are up before the old ones finish what they are at. When the
 configuration is wrong, or the new workers do not start, everything stays as it
 was and the exit code is 1. SIGHUP does the same, but tells only the log.
 
-Reloading changes the workers' command, number, surroundings and memory limits, and
-the backends; what else has changed in the configuration is named in the log, and
-takes a restart.`,
+Where a gateway listens, its store and a few other keys need a restart: when they
+have changed, the log names them. docs/configuration.md has the list.`,
 		"  alforja reload --admin unix:/run/alforja/admin.sock",
 		func(cmd *cobra.Command, c *adminClient) error {
 			_, err := c.do(cmd.Context(), http.MethodPost, "/reload")

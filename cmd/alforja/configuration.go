@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -20,6 +21,12 @@ func configurationReference() string {
 ` + "`alforja serve`" + ` too, with ` + "`-` for `_`" + `; the command line wins. A key that may be
 repeated as a flag is a list here. Durations are written ` + "`\"30s\"`, `\"5m\"`, `\"2h\"`" + `.
 ` + "`alforja check --config FILE`" + ` says what is wrong with a file, by line.
+
+SIGHUP and ` + "`alforja reload`" + ` take up what has changed of the keys with a "yes" under reload, and of ` + "`command`" + `:
+fresh workers start, requests that arrive then go by the new settings, those that run end by the old. A change of the
+others is named in the log and needs a restart; SIGUSR2 is one that refuses no connection, but leaves sockets with the mode
+and owner that they have. Changes that would leave workers and gateway at odds are refused, and with them all
+others: ` + "`mode`, `worker_user`" + `, what is in the ` + "`key_file`" + `, and which pools there are. A file that ` + "`check`" + ` refuses changes nothing.
 
 The command that runs a worker is the key ` + "`command`" + `, a list of words.
 `)
@@ -49,7 +56,7 @@ func writeKeys(to *strings.Builder, title, about string, flags *pflag.FlagSet, b
 	if about != "" {
 		fmt.Fprintf(to, "%s\n\n", about)
 	}
-	to.WriteString("| key | kind | default | what it says |\n|---|---|---|---|\n")
+	to.WriteString("| key | kind | default | reload | what it says |\n|---|---|---|---|---|\n")
 	flags.VisitAll(func(f *pflag.Flag) {
 		if !belongs(f) {
 			return
@@ -60,7 +67,11 @@ func writeKeys(to *strings.Builder, title, about string, flags *pflag.FlagSet, b
 			standard = ""
 		}
 		about = strings.ReplaceAll(about, "|", "\\|")
-		fmt.Fprintf(to, "| `%s` | %s | %s | %s |\n", strings.ReplaceAll(f.Name, "-", "_"), kindOf(f), standard, about)
+		reload := "yes"
+		if slices.Contains(restartFlags, f.Name) {
+			reload = "no"
+		}
+		fmt.Fprintf(to, "| `%s` | %s | %s | %s | %s |\n", strings.ReplaceAll(f.Name, "-", "_"), kindOf(f), standard, reload, about)
 	})
 }
 

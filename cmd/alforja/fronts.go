@@ -1,16 +1,11 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
-	"syscall"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -119,79 +114,4 @@ func (s *frontSettings) addTo(opts *gateway.Options) error {
 		opts.Sendfile = append(opts.Sendfile, dir)
 	}
 	return nil
-}
-
-// checkAccessLog says what is wrong with the settings of the access log.
-func (s *frontSettings) checkAccessLog() error {
-	switch {
-	case s.accessLogFormat != "json" && s.accessLogFormat != "combined":
-		return oneOf("access-log-format", s.accessLogFormat, "json", "combined")
-	case s.accessLog == "" && s.accessLogFormat == "combined":
-		return usageError{fmt.Errorf("--access-log-format combined needs an --access-log of its own, - for standard output")}
-	}
-	return nil
-}
-
-// openAccessLog opens the access log until ctx ends; nil stands for the
-// gateway's own log.
-func (s *frontSettings) openAccessLog(ctx context.Context) (gateway.RequestLog, error) {
-	if err := s.checkAccessLog(); err != nil || s.accessLog == "" {
-		return nil, err
-	}
-	file := &logFile{path: s.accessLog, file: os.Stdout}
-	if s.accessLog != "-" {
-		if err := file.open(); err != nil {
-			return nil, fmt.Errorf("access log: %w", err)
-		}
-		go file.reopenOnSignal(ctx)
-	}
-	if s.accessLogFormat == "combined" {
-		return gateway.LogCombined(file), nil
-	}
-	return gateway.LogJSON(file), nil
-}
-
-// A logFile is a file that lines are appended to, and that is opened anew when
-// a log rotator has moved it away.
-type logFile struct {
-	path string
-	mu   sync.Mutex
-	file *os.File
-}
-
-func (f *logFile) open() error {
-	file, err := os.OpenFile(f.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
-	if err != nil {
-		return err
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.file != os.Stdout {
-		f.file.Close()
-	}
-	f.file = file
-	return nil
-}
-
-func (f *logFile) Write(line []byte) (int, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.file.Write(line)
-}
-
-// reopenOnSignal opens the file anew at each SIGUSR1.
-func (f *logFile) reopenOnSignal(ctx context.Context) {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGUSR1)
-	defer signal.Stop(signals)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-signals:
-			if err := f.open(); err != nil {
-				slog.Error("access log not opened anew, the old file stays", "err", err)
-			}
-		}
-	}
 }

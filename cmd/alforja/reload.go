@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"maps"
 	"os"
@@ -31,49 +32,70 @@ func reloadOnHangup(ctx context.Context, reload func(context.Context) error) {
 	}
 }
 
-// reload has fresh workers started by the settings as they are now. When those
-// are wrong, or the workers do not start, the old ones stay. Which other
-// settings have changed since the start is logged: they take a restart.
-func (s *settings) reload(ctx context.Context, g *gateway.Gateway, again func() (*settings, error), logger *slog.Logger) error {
-	logger.Info("reloading")
+// A serving is a gateway at work, with what it was started by.
+type serving struct {
+	gateway  *gateway.Gateway
+	settings *settings // of the start
+	access   *accessLog
+	logger   *slog.Logger
+	logTo    io.Writer // that logger writes to
+}
+
+// reload has the gateway go on by the settings that again returns, with fresh
+// workers. When those are wrong, or the workers do not start, all stays as it was.
+// Which settings differ that need a restart is logged.
+func (s *serving) reload(ctx context.Context, again func() (*settings, error)) error {
+	s.logger.Info("reloading")
 	now, err := again()
 	if err == nil {
-		err = now.reloadInto(ctx, g)
+		err = s.reloadTo(ctx, now)
 	}
 	if err != nil {
-		logger.Error("not reloaded, everything stays as it was", "err", err)
+		s.logger.Error("not reloaded, everything stays as it was", "err", err)
 		return err
 	}
-	logger.Info("reloaded")
-	if keys := s.restartKeys(now); len(keys) > 0 {
-		logger.Warn("these settings have changed and take a restart, or SIGUSR2", "keys", keys)
+	s.logger.Info("reloaded")
+	if keys := s.settings.restartKeys(now); len(keys) > 0 {
+		s.logger.Warn("these keys have changed, which needs a restart, or SIGUSR2", "keys", keys)
 	}
 	return nil
 }
 
-func (s *settings) reloadInto(ctx context.Context, g *gateway.Gateway) error {
-	if err := s.check(); err != nil {
+func (s *serving) reloadTo(ctx context.Context, now *settings) error {
+	if err := now.check(); err != nil {
 		return err
 	}
-	pools, err := s.workerPools()
+	opts, err := now.options(s.logger)
 	if err != nil {
 		return err
 	}
-	return g.Reload(ctx, pools)
+	access, err := now.openAccessLog(s.logger, s.logTo)
+	if err != nil {
+		return err
+	}
+	opts.AccessLog = s.access.request
+	if err := s.gateway.Reload(ctx, opts); err != nil {
+		access.close()
+		return err
+	}
+	s.access.become(access)
+	return nil
 }
 
-// reloadable are the flags that gateway.Gateway.Reload applies.
-var reloadable = []string{
-	"backend", "workers", "min-workers", "spare-workers", "preload", "worker-idle", "worker-max-requests", "worker-max-age",
-	"worker-max-memory", "worker-start-timeout", "worker-dir", "worker-env", "worker-group", "worker-umask", "worker-limit",
+// restartFlags are those that gateway.Gateway.Reload leaves as they were, or
+// refuses to change.
+var restartFlags = []string{
+	"http", "https", "scgi", "proxy-protocol", "socket-mode", "socket-owner", "socket-group", "admin", "admin-profile",
+	"store", "durability", "store-mode", "store-owner", "store-group", "store-fan-out", "store-patience", "state-dir", "run-dir",
+	"mode", "key-file", "log-format", "worker-user", "name", "prefix",
 }
 
-// restartKeys lists the keys that differ and are not reloadable.
+// restartKeys lists the keys that differ and need a restart.
 func (s *settings) restartKeys(now *settings) []string {
 	found := map[string]bool{}
 	compare := func(before, after *pflag.FlagSet) {
 		after.VisitAll(func(f *pflag.Flag) {
-			if before.Lookup(f.Name).Value.String() != f.Value.String() && !slices.Contains(reloadable, f.Name) {
+			if before.Lookup(f.Name).Value.String() != f.Value.String() && slices.Contains(restartFlags, f.Name) {
 				found[strings.ReplaceAll(f.Name, "-", "_")] = true
 			}
 		})

@@ -167,8 +167,8 @@ func addSharedFlags(flags *pflag.FlagSet, s *settings) {
 	flags.StringVar(&s.logFormat, "log-format", "text", "text or json")
 }
 
-// serve runs a gateway until ctx ends. At SIGHUP its workers are replaced, by
-// the settings that again, where given, then returns. ready, where given, is called with the
+// serve runs a gateway until ctx ends. At SIGHUP it goes on by the settings
+// that again, where given, then returns. ready, where given, is called with the
 // gateway when it listens.
 func serve(ctx context.Context, s *settings, logTo io.Writer, again func() (*settings, error), ready func(*gateway.Gateway)) error {
 	logger, err := s.logger(logTo)
@@ -185,17 +185,16 @@ func serve(ctx context.Context, s *settings, logTo io.Writer, again func() (*set
 	defer opts.Sessions.Store.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if opts.AccessLog, err = s.openAccessLog(ctx); err != nil {
+	run := &serving{settings: s, logger: logger, logTo: logTo}
+	if run.access, err = s.openAccessLog(logger, logTo); err != nil {
 		return err
 	}
-	if opts.AccessLog == nil && s.logFormat == "json" {
-		opts.AccessLog = gateway.LogJSON(logTo)
-	}
-	var g *gateway.Gateway
+	defer run.access.close()
+	opts.AccessLog = run.access.request
 	if again != nil {
-		opts.Admin.Reload = func(ctx context.Context) error { return s.reload(ctx, g, again, logger) }
+		opts.Admin.Reload = func(ctx context.Context) error { return run.reload(ctx, again) }
 	}
-	g, err = gateway.New(ctx, opts)
+	g, err := gateway.New(ctx, opts)
 	var wrong *gateway.OptionsError
 	if errors.As(err, &wrong) {
 		return usageError{fmt.Errorf("%w (see alforja serve --help)", err)}
@@ -203,6 +202,7 @@ func serve(ctx context.Context, s *settings, logTo io.Writer, again func() (*set
 	if err != nil {
 		return err
 	}
+	run.gateway = g
 	if ready != nil {
 		ready(g)
 	}
@@ -210,6 +210,7 @@ func serve(ctx context.Context, s *settings, logTo io.Writer, again func() (*set
 		go reloadOnHangup(ctx, opts.Admin.Reload)
 		go handOverOnSignal(ctx, g, logger)
 	}
+	go run.access.reopenOnSignal(ctx)
 	return g.Run(ctx)
 }
 

@@ -1,0 +1,209 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// A generation is what a reload replaces as a whole. A request is answered by
+// that in which it has begun.
+type generation struct {
+	opts    Options
+	handler http.Handler
+	api     http.Handler // of the workers
+}
+
+// generation makes one of options that are checked and complete.
+func (g *Gateway) generation(opts Options) (*generation, error) {
+	trusted, err := ParseTrustedProxies(opts.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
+	return &generation{opts: opts, handler: trusted.Handler(opts.ForwardedHeader, g.handler(&opts)), api: opts.Sessions.API()}, nil
+}
+
+// handler is a request's way, from the outside in.
+func (g *Gateway) handler(opts *Options) http.Handler {
+	var mounted byPrefix
+	for i, p := range g.pools {
+		mounted = append(mounted, prefixed{strings.TrimSuffix(p.config.Prefix, "/"), p.handler(opts, &opts.Pools[i])})
+	}
+	for prefix, handler := range opts.Handlers {
+		mounted = append(mounted, prefixed{strings.TrimSuffix(prefix, "/"), handler})
+	}
+	return AccessLog(opts.AccessLog,
+		BoundStalls(opts.StallTimeout,
+			RefuseMalformed(
+				ServeStatic(opts.Static,
+					BufferBodies(opts.MaxBody, opts.Logger,
+						opts.Sessions.Handler(mounted.sorted()))))))
+}
+
+// complete adds to options what is the gateway's.
+func (g *Gateway) complete(opts *Options) {
+	opts.Sessions.Logger = g.opts.Logger
+	opts.Sessions.Store, opts.Sessions.queues = g.opts.Sessions.Store, g.opts.Sessions.queues
+	if g.metrics != nil {
+		opts.AccessLog = g.metrics.log(opts.AccessLog)
+		opts.Sessions.refused = func(err error) { g.metrics.refused.WithLabelValues(refusedReason(err)).Inc() }
+	}
+}
+
+var errReloading = errors.New("another reload is under way")
+
+// Reload replaces the workers of all pools by fresh ones, as Supervisor.Reload
+// does, and has requests that arrive from then on answered by other options;
+// those that run end by the old ones. After an error everything is as it was.
+//
+// HTTP, HTTPS, SCGI, ProxyProtocol and what Unix sockets are like, Admin, RunDir,
+// Logger and Sessions.Store stay as New was given them. Pools that are new,
+// gone, or run as another user, another Mode and another Key are an error:
+// half of that cannot be had.
+func (g *Gateway) Reload(ctx context.Context, opts Options) error {
+	if !g.changing.TryLock() {
+		return errReloading
+	}
+	defer g.changing.Unlock()
+	select {
+	case <-g.running:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	opts.Sessions.Store = g.opts.Sessions.Store
+	if err := opts.Check(); err != nil {
+		return err
+	}
+	if err := g.refuseRestart(&opts); err != nil {
+		return err
+	}
+	g.keepFixed(&opts)
+	opts.setDefaults()
+	g.complete(&opts)
+	next, err := g.generation(opts)
+	if err != nil {
+		return err
+	}
+	fronts, err := g.otherFronts(&opts.FrontOptions)
+	if err != nil {
+		return err
+	}
+	defer notifyReloading(g.opts.Logger)()
+	return g.reloadPools(ctx, opts.Pools, func() error {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.isDraining() {
+			return errStopping
+		}
+		g.now.Store(next)
+		g.replaceFronts(fronts)
+		return nil
+	})
+}
+
+var errStopping = errors.New("the gateway is stopping")
+
+// refuseRestart refuses options of which no half would do.
+func (g *Gateway) refuseRestart(opts *Options) error {
+	if len(opts.Pools) != len(g.pools) {
+		return errors.New("pools were added or removed: that needs a restart")
+	}
+	for i := range opts.Pools {
+		is, was := &opts.Pools[i], &g.pools[i].config
+		if is.Name != was.Name || is.Prefix != was.Prefix || (len(is.Backends) > 0) != (len(was.Backends) > 0) {
+			return fmt.Errorf("pool %q is another one: that needs a restart", is.Name)
+		}
+		if is.Supervised.Process.User != was.Supervised.Process.User { // whose the API socket is
+			return errors.New("workers run as another user: that needs a restart")
+		}
+	}
+	is, was := &opts.Sessions, &g.opts.Sessions
+	switch {
+	case (is.Mode == Shared) != (was.Mode == Shared):
+		return errors.New("another mode, of which the old workers know nothing: that needs a restart")
+	case !bytes.Equal(is.Key, was.Key):
+		return errors.New("another key, which the old workers do not have: that needs a restart")
+	}
+	return nil
+}
+
+// keepFixed puts what cannot change while the gateway runs back to what it was.
+func (g *Gateway) keepFixed(opts *Options) {
+	is, was := &opts.FrontOptions, &g.opts.FrontOptions
+	if !slices.Equal(is.HTTPS, was.HTTPS) {
+		is.TLSCert, is.TLSKey = was.TLSCert, was.TLSKey
+	}
+	is.HTTP, is.HTTPS, is.SCGI, is.ProxyProtocol = was.HTTP, was.HTTPS, was.SCGI, was.ProxyProtocol
+	is.SocketMode, is.SocketOwner, is.SocketGroup = was.SocketMode, was.SocketOwner, was.SocketGroup
+	if len(is.ProxyProtocol) > 0 && len(is.TrustedProxies) == 0 {
+		is.TrustedProxies = g.now.Load().opts.TrustedProxies // nobody could connect there
+	}
+	opts.Admin, opts.RunDir, opts.Logger = g.opts.Admin, g.opts.RunDir, g.opts.Logger
+}
+
+// otherFronts makes fronts for the sockets of the present ones, by options that
+// their servers cannot take while they run; none where those are the same.
+func (g *Gateway) otherFronts(o *FrontOptions) ([]*front, error) {
+	ofServers := func(o FrontOptions) FrontOptions {
+		o.ForwardedHeader = ""
+		if len(o.ProxyProtocol) == 0 {
+			o.TrustedProxies = nil
+		}
+		return o
+	}
+	if reflect.DeepEqual(ofServers(*o), ofServers(g.now.Load().opts.FrontOptions)) {
+		return nil, nil
+	}
+	var others []*front
+	for _, f := range g.frontsNow() {
+		if f.isForClients() {
+			others = append(others, &front{kind: f.kind, name: f.name, socket: f.socket, address: f.address})
+		}
+	}
+	return others, g.equip(others, o)
+}
+
+// reloadPools has the workers of all pools replaced; swap is called when all
+// of the new ones are ready and all of the old ones are still there.
+func (g *Gateway) reloadPools(ctx context.Context, pools []WorkerPool, swap func() error) error {
+	reloads := make([]*reload, len(pools))
+	failures := make([]error, len(pools))
+	var starting sync.WaitGroup
+	for i, p := range g.pools {
+		if p.supervisor == nil {
+			continue
+		}
+		starting.Go(func() {
+			var err error
+			if reloads[i], err = p.supervisor.prepareReload(ctx, g.supervised(pools[i])); err != nil {
+				failures[i] = fmt.Errorf("pool %s: %w", p.config.label(), err)
+			}
+		})
+	}
+	starting.Wait()
+	err := errors.Join(failures...)
+	if err == nil {
+		err = swap()
+	}
+	for i, p := range g.pools {
+		switch {
+		case p.supervisor != nil && reloads[i] == nil:
+		case p.supervisor != nil && err != nil:
+			p.supervisor.abandonReload(reloads[i])
+		case p.supervisor != nil:
+			p.supervisor.finishReload(reloads[i])
+		case err == nil:
+			p.backends.set(pools[i])
+		}
+		if err == nil {
+			p.pool.setLimits(pools[i].Queue)
+		}
+	}
+	return err
+}
