@@ -66,8 +66,8 @@ func (g *Gateway) Status() Status {
 		status := PoolStatus{Name: p.config.Name, Prefix: p.config.Prefix}
 		status.Workers, status.Waiting = p.status()
 		for i := range status.Workers {
-			if w := &status.Workers[i]; w.PID != 0 {
-				w.Private = privateBytes(w.PID)
+			for _, pid := range status.Workers[i].processes {
+				status.Workers[i].Private += privateBytes(pid)
 			}
 		}
 		s.Pools = append(s.Pools, status)

@@ -119,7 +119,7 @@ var (
 	workersDesc = prometheus.NewDesc("alforja_workers", "Workers, by state.", []string{"pool", "state"}, nil)
 	waitingDesc = prometheus.NewDesc("alforja_queue_length", "Requests that wait for a worker.", []string{"pool"}, nil)
 	startsDesc  = prometheus.NewDesc("alforja_worker_starts_total", "Processes of workers that were started: many, where they crash.", []string{"pool"}, nil)
-	memoryDesc  = prometheus.NewDesc("alforja_worker_resident_bytes", "Memory of a supervised worker.", []string{"pool", "worker"}, nil)
+	memoryDesc  = prometheus.NewDesc("alforja_worker_resident_bytes", "Memory of a supervised worker, with what it has forked.", []string{"pool", "worker"}, nil)
 	backendDesc = prometheus.NewDesc("alforja_backend_up", "1 for a backend that a check has found up, 0 for others.", []string{"pool", "backend"}, nil)
 )
 

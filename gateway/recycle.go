@@ -1,12 +1,9 @@
 package gateway
 
 import (
-	"bufio"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
-	"strings"
+	"slices"
 	"time"
 )
 
@@ -19,8 +16,10 @@ type Recycle struct {
 	Requests int
 	// Age is how long a process runs. Default: for ever.
 	Age time.Duration
-	// Memory is how much of it, in bytes, a process may occupy (its resident
-	// set, looked at once a second). Default: any amount.
+	// Memory is how much of it, in bytes, a process may occupy together with
+	// those that it has forked into its process group: the sum of their
+	// resident sets, in which what they share counts for each, looked at
+	// once a second. Default: any amount.
 	Memory int64
 }
 
@@ -64,12 +63,19 @@ func (s *Supervisor) dueReason(sl *slot) string {
 	if r.Age > 0 && time.Since(c.started) > r.Age {
 		return fmt.Sprintf("it runs for more than %v", r.Age)
 	}
-	if r.Memory > 0 {
-		if used := residentBytes(c.pid); used > r.Memory {
-			return fmt.Sprintf("it occupies %d bytes of memory", used)
-		}
+	if used := residentBytes(s.groupsSeen[c.pid]); r.Memory > 0 && used > r.Memory {
+		return fmt.Sprintf("it occupies %d bytes of memory", used)
 	}
 	return ""
+}
+
+// look notes what memory the workers occupy, where that counts. It reads a file
+// of every process of the system.
+func (s *Supervisor) look() {
+	s.groupsSeen = nil
+	if slices.ContainsFunc(s.slots, func(sl *slot) bool { return sl.opts.Recycle.Memory > 0 }) {
+		s.groupsSeen = processesByGroup()
+	}
 }
 
 func (s *Supervisor) replace(old *slot, reason string) {
@@ -82,44 +88,6 @@ func (s *Supervisor) replace(old *slot, reason string) {
 	s.opts.Logger.Info("worker is replaced", "worker", old.worker.Name, "by", sl.worker.Name, "reason", reason)
 	sl.replaces, old.replaced = old, true
 	s.keep(sl)
-}
-
-// residentBytes reads a process's resident set, proc(5); 0 when it has gone.
-func residentBytes(pid int) int64 {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-	if err != nil {
-		return 0
-	}
-	fields := strings.Fields(string(data))
-	if len(fields) < 2 {
-		return 0
-	}
-	pages, err := strconv.ParseInt(fields[1], 10, 64)
-	if err != nil {
-		return 0
-	}
-	return pages * int64(os.Getpagesize())
-}
-
-// privateBytes reads what memory a process shares with no other, the Private
-// lines of proc(5), smaps_rollup: of a forked worker, what it has added to the
-// preloaded application. 0 when it has gone. The kernel walks all of the
-// process's pages for it.
-func privateBytes(pid int) int64 {
-	file, err := os.Open(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
-	if err != nil {
-		return 0
-	}
-	defer file.Close()
-	var kilobytes int64
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		var kind string
-		var n int64
-		if _, err := fmt.Sscanf(lines.Text(), "Private_%s %d kB", &kind, &n); err == nil {
-			kilobytes += n
-		}
-	}
-	return kilobytes << 10
 }
 
 // scale starts one more worker when requests wait or fewer than SpareWorkers

@@ -102,6 +102,8 @@ type Supervisor struct {
 
 	preloader *preloader // of the present options, or nil
 
+	groupsSeen map[int][]groupProcess // at the last look
+
 	groups   *processGroups
 	spawn    chan func()
 	events   chan func()
@@ -183,6 +185,7 @@ func (s *Supervisor) Run() error {
 			event()
 		case <-s.pool.pressure:
 		case <-tick.C:
+			s.look()
 		case <-s.stop:
 			stopped = true
 		}
@@ -316,7 +319,7 @@ func (s *Supervisor) addProcesses(workers []WorkerStatus) {
 		for i := range workers {
 			for _, sl := range s.slots {
 				if c := sl.child.Load(); c != nil && sl.worker.Name == workers[i].Name {
-					workers[i].PID, workers[i].Resident = c.pid, residentBytes(c.pid)
+					workers[i].PID = c.pid
 				}
 			}
 		}

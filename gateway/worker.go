@@ -45,7 +45,9 @@ type WorkerStatus struct {
 	Busy     int         `json:"busy"`               // requests that it is at
 	Requests uint64      `json:"requests"`           // that it was given, all its processes together
 	PID      int         `json:"pid,omitempty"`      // of its process, where it is supervised
-	Resident int64       `json:"resident,omitempty"` // memory of that, in bytes
+	Resident int64       `json:"resident,omitempty"` // memory of that and what it has forked, in bytes
 	Private  int64       `json:"private,omitempty"`  // as much of it as no other process shares
 	Reason   string      `json:"reason,omitempty"`   // why it is dead, of a backend
+
+	processes []int // of the process group
 }

@@ -136,8 +136,20 @@ func (g *Gateway) openPool(ctx context.Context, config WorkerPool) (_ *runningPo
 // WorkerStatus.Private.
 func (p *runningPool) status() (workers []WorkerStatus, waiting int) {
 	workers, waiting = p.pool.Status()
-	if p.supervisor != nil {
-		p.supervisor.addProcesses(workers)
+	if p.supervisor == nil {
+		return workers, waiting
+	}
+	p.supervisor.addProcesses(workers)
+	groups := processesByGroup()
+	for i := range workers {
+		w := &workers[i]
+		if w.PID == 0 {
+			continue
+		}
+		w.Resident = residentBytes(groups[w.PID])
+		for _, process := range groups[w.PID] {
+			w.processes = append(w.processes, process.pid)
+		}
 	}
 	return workers, waiting
 }

@@ -90,6 +90,23 @@ def test_replaced_for_its_memory(site):
     assert browser.get("/pid").text != str(first)
 
 
+def test_replaced_for_its_childrens_memory(gateway):
+    """What a stock server answers is answered by children of its own, and so it is they who grow."""
+    g = gateway(
+        "--workers", "1", "--mode", "shared", "--worker-max-memory", "250M",
+        command=harness.stock("workerapp.create_plain_publisher"),
+    )  # fmt: skip
+    g.logged("worker ready")
+    [first] = running(g)
+    answered = int(Client(g.http).get("/pid").text)
+    assert answered != first
+    Client(g.http).get("/leak?mb=300")
+    g.logged("bytes of memory")
+    wait_until(lambda: first not in running(g), "it is replaced")
+    wait_until(lambda: not harness.alive(answered), "with its children")
+    assert Client(g.http).get("/pid").status == 200
+
+
 def test_a_request_in_flight_is_finished(site):
     """The worker is due while it is at a request."""
     g = site("--workers", "1", "--worker-max-age", "300ms", command=harness.managed())

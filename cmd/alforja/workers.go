@@ -62,7 +62,7 @@ func (p *poolSettings) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&p.preload, "preload", p.preload, "import the application once and fork the workers from there; the command must be alforja.worker")
 	flags.IntVar(&p.maxRequests, "worker-max-requests", p.maxRequests, "replace a worker after so many requests, give or take a tenth (0: never)")
 	flags.DurationVar(&p.maxAge, "worker-max-age", p.maxAge, "replace a worker after so long (0: never)")
-	flags.Var(&p.maxMemory, "worker-max-memory", "replace a worker that occupies more memory than this, in `bytes` or as 200M (0: never)")
+	flags.Var(&p.maxMemory, "worker-max-memory", "replace a worker that, with what it has forked, occupies more memory than this, in `bytes` or as 200M (0: never)")
 	flags.DurationVar(&p.startTimeout, "worker-start-timeout", p.startTimeout, "how long a worker that replaces another may take to be ready")
 	flags.StringVar(&p.dir, "worker-dir", p.dir, "working `directory` of workers")
 	flags.StringArrayVar(&p.env, "worker-env", p.env, "environment variable for workers, `NAME=value`; may be repeated")

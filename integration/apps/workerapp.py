@@ -97,3 +97,8 @@ def create_publisher():
     if VERSION == "slow":
         time.sleep(1.5)
     return Publisher(Root(), session_manager=SessionManager(alforja.SessionStore()))
+
+
+def create_plain_publisher():
+    """Without sessions."""
+    return Publisher(Root())
