@@ -14,8 +14,8 @@ import (
 // directory, named ID.HASH with the first 12 hexadecimal digits of the
 // content's SHA-256. Content that is kept there already, and what would exceed
 // Options.CorruptFiles or CorruptBytes, is deleted, and that is logged. A cut file that changed
-// within Options.Patience, or any that a process has open for writing, stays
-// where it is, and done is false.
+// within Options.Patience, or ForeignPatience if it takes that, or any that a process has open
+// for writing, stays where it is, and done is false.
 func (s *Store) SetAside(ctx context.Context, id string, state []byte) (done bool, err error) {
 	if err := s.check(ctx, "set aside", id, nil); err != nil {
 		return false, err
@@ -36,7 +36,7 @@ func (s *Store) SetAside(ctx context.Context, id string, state []byte) (done boo
 		if err != nil || !bytes.Equal(now, state) {
 			return err
 		}
-		if s.writing(f, state) != written || f.openForWriting() {
+		if open, _ := f.openForWriting(); open || s.writing(f, state) != written {
 			return nil // else what is written next would be lost with the file
 		}
 		done, err = s.moveAside(ctx, d, f.dir, id, state)

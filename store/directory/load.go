@@ -19,7 +19,9 @@ import (
 // that a file may be empty or cut under the lock. Such a file is read again
 // until it is whole. Load waits for it as long as it has changed within
 // Options.Patience, or as a process has it open for writing; when one still
-// has after Options.LockWait, the error is store.ErrBusy.
+// has after Options.LockWait, the error is store.ErrBusy. Where the kernel does
+// not say whether one has, that counts as long as the file has changed within
+// Options.ForeignPatience.
 //
 // A file longer than store.MaxStateBytes is store.ErrTooLarge, with found
 // true. It is not read, so not judged, and stays until it is idle or replaced.
@@ -51,8 +53,8 @@ func (s *Store) load(ctx context.Context, d *dirs, id string) (state []byte, fou
 		if writing == written {
 			return state, true, nil
 		}
-		if err := writer.sleep(ctx); err != nil && (writing == openForWriting || ctx.Err() != nil) {
-			return nil, true, fmt.Errorf("another process is writing the file: %w", err)
+		if err := writer.sleep(ctx); err != nil && (writing != changedLately || ctx.Err() != nil) {
+			return nil, true, fmt.Errorf("%s: %w", writing, err)
 		} else if err != nil {
 			return state, true, nil
 		}
@@ -78,16 +80,28 @@ const (
 	written        writing = iota // nothing shows that more is to come
 	changedLately                 // cut, and changed within Options.Patience
 	openForWriting                // cut, and a process has it open for writing
+	maybeOpen                     // cut, changed within Options.ForeignPatience, and the kernel does not say
 )
+
+func (w writing) String() string {
+	if w == maybeOpen {
+		return "another process may be writing the file, which is another user's"
+	}
+	return "another process is writing the file"
+}
 
 // writing judges a file, open for reading only, by the state that it has.
 func (s *Store) writing(f *file, state []byte) writing {
-	switch {
-	case whole(state, &f.stat):
+	if whole(state, &f.stat) {
 		return written
-	case f.openForWriting():
+	}
+	open, known := f.openForWriting()
+	switch {
+	case open:
 		return openForWriting
-	case s.fresh(&f.stat):
+	case !known && fresh(&f.stat, s.opts.ForeignPatience):
+		return maybeOpen
+	case fresh(&f.stat, s.opts.Patience):
 		return changedLately
 	}
 	return written
@@ -96,9 +110,9 @@ func (s *Store) writing(f *file, state []byte) writing {
 // openForWriting reports whether any process has the file open for writing, as
 // one in Python has that has truncated it and gets no processor, or waits for
 // the flock. The kernel grants a read lease (fcntl, F_SETLEASE) only when there
-// is none. Where it grants no leases at all (NFS, the file of another user),
-// the answer is false.
-func (f *file) openForWriting() bool {
+// is none. It grants leases only on files of the user who asks, but to root, and
+// on some file systems none: then this is not known.
+func (f *file) openForWriting() (open, known bool) {
 	lease := func(kind int) error {
 		return retry(func() error {
 			_, err := unix.FcntlInt(uintptr(f.fd), unix.F_SETLEASE, kind)
@@ -109,14 +123,14 @@ func (f *file) openForWriting() bool {
 	if err == nil {
 		lease(unix.F_UNLCK)
 	}
-	return err == unix.EAGAIN
+	return err == unix.EAGAIN, err == nil || err == unix.EAGAIN
 }
 
 // fresh reports whether a writer may still be about to finish the file. A
 // time in the future is a clock set back, not a writer.
-func (s *Store) fresh(st *unix.Stat_t) bool {
+func fresh(st *unix.Stat_t, patience time.Duration) bool {
 	age := time.Since(modified(st))
-	return age >= 0 && age < s.opts.Patience
+	return age >= 0 && age < patience
 }
 
 // whole reports whether state can be all that its writer meant to write. A

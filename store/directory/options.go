@@ -61,6 +61,13 @@ type Options struct {
 	// over 250 ms.
 	Patience time.Duration
 
+	// ForeignPatience takes the place of Patience where the kernel does not
+	// say whether a process has the file open for writing, which is so
+	// for the files of another user, but to root. In that time Load returns
+	// store.ErrBusy for an empty or cut file, and after it the file counts as
+	// one whose writer has died. Default: 1 minute.
+	ForeignPatience time.Duration
+
 	// LockWait bounds the wait for the flock of one session file, which
 	// other processes hold while they read or write it. After that an
 	// operation returns store.ErrBusy. Default: 2 s.
@@ -92,6 +99,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Patience == 0 {
 		o.Patience = 500 * time.Millisecond
+	}
+	if o.ForeignPatience == 0 {
+		o.ForeignPatience = time.Minute
 	}
 	if o.LockWait == 0 {
 		o.LockWait = 2 * time.Second
