@@ -235,7 +235,11 @@ func (s *Sessions) failOpening(ctx context.Context, w http.ResponseWriter, id st
 	if errors.Is(err, store.ErrBusy) {
 		s.Logger.Warn("session stayed locked", "request", rec.requestID, "session", shortID(id), "waited_ms", milliseconds(rec.lockWait), "err", err)
 		w.Header().Set("Retry-After", "1")
-		fail(w, http.StatusServiceUnavailable, "another request of this session is still running")
+		who := "another request of this session is still running"
+		if errors.Is(err, store.ErrHeldElsewhere) {
+			who = "another process holds this session"
+		}
+		fail(w, http.StatusServiceUnavailable, who)
 		return
 	}
 	s.Logger.Error("session store failed", "request", rec.requestID, "session", shortID(id), "err", err)

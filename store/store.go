@@ -38,6 +38,11 @@ var (
 	// ErrBusy is returned when the wait for a lock has ended before the lock
 	// was free: another request, or another process, holds the session.
 	ErrBusy = errors.New("session is busy")
+
+	// ErrHeldElsewhere is wrapped beside ErrBusy when it is not for a request of this
+	// process that the wait was in vain, but for another process that holds the
+	// session's file, or has not written it to its end.
+	ErrHeldElsewhere = errors.New("another process holds the session")
 )
 
 // TooLarge returns an error that wraps ErrTooLarge for a state of size bytes.

@@ -217,8 +217,8 @@ func TestHeldFlock(t *testing.T) {
 			s, path := open(t, directory.Options{LockWait: 30 * time.Millisecond})
 			must(t, s.Create(t.Context(), "a", pickled('a', 9)))
 			release := holdFlock(t, filepath.Join(path, "a"))
-			if err := call(s, t.Context()); !errors.Is(err, store.ErrBusy) {
-				t.Errorf("error %v after LockWait, want ErrBusy", err)
+			if err := call(s, t.Context()); !errors.Is(err, store.ErrBusy) || !errors.Is(err, store.ErrHeldElsewhere) {
+				t.Errorf("error %v after LockWait, want ErrBusy and ErrHeldElsewhere", err)
 			}
 			if deleted, remaining, err := s.DeleteIdle(t.Context(), -time.Hour); deleted != 0 || remaining != 1 || err != nil {
 				t.Errorf("DeleteIdle = %d, %d, %v; want 0, 1, nil", deleted, remaining, err)

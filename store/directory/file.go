@@ -30,12 +30,12 @@ type file struct {
 // until they give it up and readers until they have it. Among many that poll for it one
 // could be out of luck until its time is up: a logout among readers that leave no gap, say.
 func (s *Store) open(ctx context.Context, d *dirs, id string, flags, how int, patience time.Duration) (*file, error) {
-	begun := time.Now()
+	wait := backoff{limit: patience, longest: 5 * time.Millisecond, start: time.Now()}
 	leave, err := s.enter(ctx, id, patience)
 	if err != nil {
 		return nil, err
 	}
-	f, err := s.openFile(ctx, d, id, flags, how, patience-time.Since(begun))
+	f, err := s.openFile(ctx, d, id, flags, how, &wait)
 	if f == nil || how == unix.LOCK_SH {
 		leave()
 		return f, err
@@ -61,8 +61,7 @@ func (s *Store) enter(ctx context.Context, id string, patience time.Duration) (l
 const fileFlags = unix.O_NOFOLLOW | unix.O_NONBLOCK
 
 // openFile does the work of open but for the line.
-func (s *Store) openFile(ctx context.Context, d *dirs, id string, flags, how int, patience time.Duration) (*file, error) {
-	wait := backoff{limit: patience, longest: 5 * time.Millisecond}
+func (s *Store) openFile(ctx context.Context, d *dirs, id string, flags, how int, wait *backoff) (*file, error) {
 	for {
 		f, err := s.find(d, id, flags)
 		if err == unix.EAGAIN { // somebody has a lease for a moment, as openForWriting does
@@ -73,7 +72,7 @@ func (s *Store) openFile(ctx context.Context, d *dirs, id string, flags, how int
 		if f == nil {
 			return nil, err
 		}
-		current, err := f.lock(ctx, f.dir, id, how, &wait)
+		current, err := f.lock(ctx, f.dir, id, how, wait)
 		if err == nil && current {
 			if f.stat.Mode&unix.S_IFMT == unix.S_IFREG {
 				return f, nil
@@ -132,7 +131,7 @@ func (f *file) lock(ctx context.Context, dir int, name string, how int, wait *ba
 			break
 		}
 		if err := wait.sleep(ctx); err != nil {
-			return false, fmt.Errorf("another process holds the file's lock: %w", err)
+			return false, fmt.Errorf("%w: the lock of its file: %w", store.ErrHeldElsewhere, err)
 		}
 	}
 	if how == unix.LOCK_SH {
@@ -198,13 +197,16 @@ type backoff struct {
 	limit   time.Duration // of all sleeps together
 	longest time.Duration // of one sleep
 	next    time.Duration
-	start   time.Time
+	start   time.Time // of the first sleep, unless it is set before
 }
 
 // sleep returns an error that wraps store.ErrBusy when ctx has ended or the limit is reached.
 func (b *backoff) sleep(ctx context.Context) error {
+	if b.start.IsZero() {
+		b.start = time.Now()
+	}
 	if b.next == 0 {
-		b.start, b.next = time.Now(), 50*time.Microsecond
+		b.next = 50 * time.Microsecond
 	}
 	if time.Since(b.start) >= b.limit {
 		return fmt.Errorf("%w after %v", store.ErrBusy, b.limit)

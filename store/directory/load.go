@@ -54,7 +54,7 @@ func (s *Store) load(ctx context.Context, d *dirs, id string) (state []byte, fou
 			return state, true, nil
 		}
 		if err := writer.sleep(ctx); err != nil && (writing != changedLately || ctx.Err() != nil) {
-			return nil, true, fmt.Errorf("%s: %w", writing, err)
+			return nil, true, fmt.Errorf("%w: its file is not written to its end: %w", store.ErrHeldElsewhere, err)
 		} else if err != nil {
 			return state, true, nil
 		}
@@ -82,13 +82,6 @@ const (
 	openForWriting                // cut, and a process has it open for writing
 	maybeOpen                     // cut, changed within Options.ForeignPatience, and the kernel does not say
 )
-
-func (w writing) String() string {
-	if w == maybeOpen {
-		return "another process may be writing the file, which is another user's"
-	}
-	return "another process is writing the file"
-}
 
 // writing judges a file, open for reading only, by the state that it has.
 func (s *Store) writing(f *file, state []byte) writing {

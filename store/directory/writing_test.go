@@ -26,8 +26,8 @@ func TestSlowWriter(t *testing.T) {
 	past := time.Now().Add(-time.Hour)
 	must(t, os.Chtimes(name, past, past))
 
-	if _, found, err := s.Load(t.Context(), "a"); !found || !errors.Is(err, store.ErrBusy) {
-		t.Errorf("Load = %v, %v; want true, ErrBusy", found, err)
+	if _, found, err := s.Load(t.Context(), "a"); !found || !errors.Is(err, store.ErrBusy) || !errors.Is(err, store.ErrHeldElsewhere) {
+		t.Errorf("Load = %v, %v; want true, ErrBusy and ErrHeldElsewhere", found, err)
 	}
 	if done, err := s.SetAside(t.Context(), "a", nil); done || err != nil {
 		t.Errorf("SetAside = %v, %v; want false, nil", done, err)
