@@ -121,7 +121,14 @@ def test_a_cart_survives_what_go_writes(site, mode):
     assert path.read_bytes().partition(b"cart")[2] == cart
     assert client.get("/pickled").text == pickled
     assert client.get("/whoami").json()["note"] == "499 ñ"
-    assert client.get("/go/lines").json() == [{"SKU": "helmet", "N": 1}, {"SKU": "lance", "N": 2}]
+    lines = [{"SKU": "helmet", "N": 1}, {"SKU": "lance", "N": 2}]
+    assert client.get("/go/lines").json() == lines
+    # These have the whole encoded anew: other bytes, the same cart.
+    for page in ("new", "list", "delete"):
+        assert client.get(f"/go/{page}").status == 200
+        assert client.get("/pickled").text == pickled, page
+        assert client.get("/go/lines").json() == lines
+    assert client.get("/whoami").json()["note"] == ["a", "b"]
 
 
 @pytest.mark.parametrize("name", CLASSES)

@@ -27,8 +27,13 @@ func pages() http.Handler {
 		"note": func(s *gateway.Session, r *http.Request) (string, error) {
 			return "noted", s.Set("note", r.FormValue("text"))
 		},
-		"lines": lines,
-		"token": func(s *gateway.Session, _ *http.Request) (string, error) { return s.CreateFormToken() },
+		"new": func(s *gateway.Session, _ *http.Request) (string, error) { return "set", s.Set("seen", "today") },
+		"list": func(s *gateway.Session, _ *http.Request) (string, error) {
+			return "set", s.Set("note", []string{"a", "b"})
+		},
+		"delete": func(s *gateway.Session, _ *http.Request) (string, error) { return "deleted", s.Delete("seen") },
+		"lines":  lines,
+		"token":  func(s *gateway.Session, _ *http.Request) (string, error) { return s.CreateFormToken() },
 		"use": func(s *gateway.Session, r *http.Request) (string, error) {
 			return "used", s.RemoveFormToken(r.FormValue("token"))
 		},
