@@ -62,6 +62,60 @@ def shell(tmp_path, environ):
     return run
 
 
+def blocks(language):
+    text = (TREE / "docs" / "migrating.md").read_text()
+    found = re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
+    assert found
+    return found
+
+
+# What programs in Go take for granted.
+GIVEN = """
+var shopClass gateway.SessionClass
+var shopClasses *pickle.Registry
+
+func cartPages() http.Handler { return http.NotFoundHandler() }
+"""
+PACKAGES = {
+    name.rpartition("/")[2]: name
+    for name in ("context", "errors", "fmt", "log", "net/http", "os", "os/signal", "syscall")
+    + ("alforja/gateway", "alforja/pickle", "alforja/store")
+}
+
+
+def test_programs_in_go_compile(tmp_path):
+    replaced = {}
+    for number, program in enumerate(blocks("go")):
+        if not program.startswith("func "):
+            head = "func run(ctx context.Context, sessions store.Store) error {"
+            program = f"{head}\n{program}}}\n"
+        program += GIVEN
+        used = [path for name, path in PACKAGES.items() if re.search(rf"\b{name}\.", program)]
+        imports = "\n".join(f'import "{path}"' for path in used)
+        (tmp_path / f"{number}.go").write_text(f"package guide\n\n{imports}\n\n{program}")
+        place = TREE / "integration" / f"guide{number}" / "guide.go"
+        replaced[str(place)] = str(tmp_path / f"{number}.go")
+    (tmp_path / "overlay.json").write_text(json.dumps({"Replace": replaced}))
+    done = subprocess.run(
+        ["go", "build", "-overlay", tmp_path / "overlay.json"]
+        + [f"./integration/guide{n}" for n in range(len(replaced))],
+        cwd=TREE,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_configurations_are_good(tmp_path, shell):
+    (tmp_path / "shop").write_text("#!/bin/sh\n")
+    (tmp_path / "shop").chmod(0o755)
+    for configuration in blocks("toml"):
+        (tmp_path / "alforja.toml").write_text(configuration)
+        shell(
+            ["alforja check --config alforja.toml --http localhost:8080 --store directory:sessions"]
+        )
+
+
 def test_every_section_is_run():
     assert set(page()) == {
         OWN,
