@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 
 	"alforja/gateway/scgi"
 )
@@ -33,6 +35,18 @@ func (s *Session) setCookie(header http.Header, value, maxAge string) {
 		cookie.Path = scgi.ScriptName(s.visit.request) + "/"
 	}
 	header.Add("Set-Cookie", cookie.line(sessions.CookieName, value, maxAge))
+}
+
+// takeBack takes the cookie of a session that there is not after all out of a
+// worker's response.
+func (s *Sessions) takeBack(header http.Header, id string) {
+	lines := slices.DeleteFunc(header["Set-Cookie"], func(line string) bool {
+		pair, _, _ := strings.Cut(line, ";")
+		return pair == s.CookieName+`="`+id+`"`
+	})
+	if header["Set-Cookie"] = lines; len(lines) == 0 {
+		delete(header, "Set-Cookie")
+	}
 }
 
 // line writes what session3's _set_cookie has Quixote's

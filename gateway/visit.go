@@ -83,7 +83,9 @@ func (v *visit) answer(next http.Handler, w http.ResponseWriter, r *http.Request
 	_ = committing.commit() // it has answered and logged what failed
 }
 
-// store has a directive carried out, as Sessions.store does.
+// store has a directive carried out, as Sessions.store does. In a worker
+// nobody knows yet whether it is found; what the response says for that case the
+// gateway takes back.
 func (v *visit) store(ctx context.Context, d *directive) (found bool, err error) {
 	if v.tell != nil {
 		v.tell(d)
@@ -167,8 +169,12 @@ func (v *visit) commit(ctx context.Context, header http.Header) error {
 	}
 	storing, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
-	if _, err := v.store(storing, d); err != nil {
+	found, err := v.store(storing, d)
+	if err != nil {
 		return err
+	}
+	if !found {
+		v.sessions.takeBack(header, d.id)
 	}
 	rec := recordOf(ctx)
 	rec.action, rec.session = d.action, shortID(d.id)
