@@ -31,7 +31,7 @@ _TEXT = """\
 Written by `make matrix`, from a run of the whole grid: every Python from 3.8 to 3.13, every minor
 release of Quixote from 3.0 and of session3 from 3.0 that PyPI has. Of Quixote 3.1 there are
 pre-releases only; of 4.0 there is nothing. `make test` runs a thinner grid and fails when
-it differs from this table.
+it differs from this table; a Python that is not there is named in its summary.
 
 Each cell is a gateway with real workers, visited as `session3.Session`, as `DictSession`, as a
 `DictSession` that is true without items, and as an application's own class: login, counter, form
@@ -70,9 +70,10 @@ def thin_grid(python):
     return [c for c in whole_grid() if c.python == python or c[1:] == ends]
 
 
-def available(cells):
-    """The cells whose Python this machine has."""
-    return [cell for cell in cells if interpreter(cell.python)]
+def missing():
+    """Say which Pythons this machine lacks, and how to get them; "" when it has them all."""
+    absent = " ".join(p for p in PYTHONS if interpreter(p) is None)
+    return absent and f"no Python {absent} here: pyenv install {absent}"
 
 
 def run_all(cells, jobs):
@@ -168,9 +169,8 @@ def main():
         "--jobs", type=int, default=2, metavar="N", help="cells at a time (default: 2)"
     )
     options = parser.parse_args()
-    missing = [p for p in PYTHONS if interpreter(p) is None]
-    if missing:
-        print(f"no Python {', '.join(missing)} here: pyenv install {' '.join(missing)}")
+    if missing():
+        print(missing())
         return 2
     results = {}
     for cell, outcome in run_all(whole_grid(), options.jobs):

