@@ -252,11 +252,11 @@ func TestBrokenResponses(t *testing.T) {
 		p := newRawProxy(t, func(w io.Writer) {
 			cut(w, "", 1)
 			for range 10 {
-				time.Sleep(50 * time.Millisecond)
+				time.Sleep(150 * time.Millisecond)
 				io.WriteString(w, "y")
 			}
 		})
-		p.RequestTimeout = 400 * time.Millisecond
+		p.RequestTimeout = 1400 * time.Millisecond // of which a busy machine takes some for a pause
 		w := httptest.NewRecorder()
 		p.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 		if w.Body.String() != "xyyyyyyyyyy" {

@@ -121,7 +121,7 @@ class Gateway(Server):
                     f"alforja ended with {self.process.returncode}:\n{self.text()}"
                 )
             return len(self.listening()) >= before + sum(
-                a in ("--http", "--scgi") for a in self.argv
+                a in ("--http", "--https", "--scgi") for a in self.argv
             )
 
         wait_until(listens, f"{self.argv} listens")

@@ -6,38 +6,13 @@ import pathlib
 import re
 import signal
 import ssl
-import subprocess
 import time
 
 import pytest
 
 import harness
+from certificates import SecureClient, make_certificate
 from harness import Client, Gateway, Server, free_port, managed, wait_until
-
-
-def make_certificate(where, name):
-    """Write cert.pem and key.pem for a host name."""
-    command = [
-        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-        "-days", "2", "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1",
-        "-keyout", where / "key.pem", "-out", where / "cert.pem",
-    ]  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True)
-
-
-class SecureClient(Client):
-    """A client that trusts one certificate."""
-
-    def __init__(self, address, certificate):
-        super().__init__(address)
-        self.context = ssl.create_default_context(cafile=str(certificate))
-
-    def request(self, method, path, body=None, headers=None):
-        if self.connection is None:
-            self.connection = http.client.HTTPSConnection(
-                *self.address, timeout=self.timeout, context=self.context
-            )
-        return super().request(method, path, body, headers)
 
 
 def test_https(run, tmp_path):
