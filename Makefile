@@ -18,8 +18,11 @@ unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 help:
 	@echo 'make demo    run the demonstration at http://$(HOST):$(PORT)/ (HOST=... PORT=...)'
 	@echo 'make test    every test and the linters'
+	@echo 'make full    the gateway under load at full length: kills, replacements, slow clients, 10 GB, and SOAK=3600 seconds'
+	@echo 'make fuzz    each fuzz target for FUZZTIME=1m, or those whose name FUZZ=... matches'
 	@echo 'make build   bin/alforja'
-	@echo 'make bench   paired comparisons with the stock stack, session3 and CPython'
+	@echo 'make bench   paired comparisons with the stock stack, session3 and CPython, at 8 connections'
+	@echo 'make bench-all  of all stacks, at 1, 8, 32 and 256 connections, and with one hot session: an hour and a half'
 	@echo 'make differential  package pickle beside CPython, on N=... made-up pickles'
 	@echo 'make matrix  every Python, Quixote and session3, into docs/compatibility.md'
 	@echo 'make lint    the linters alone'
@@ -61,6 +64,21 @@ test: setup build bin/alforja-race lint
 	$(PYTHON) -m pytest pyclient/tests
 	$(PYTHON) -m pytest -q integration
 
+# What `make test` runs shorter. The detector of races would be what slow clients wait for, and what grows.
+SOAK ?= 3600
+.PHONY: full
+full: setup build bin/alforja-race
+	ALFORJA_FULL=1 $(PYTHON) -m pytest -q -s integration/test_replaced_under_load.py integration/test_killed_under_load.py \
+	  integration/test_lying_workers.py
+	ALFORJA=bin/alforja ALFORJA_SLOW_CLIENTS=1000 $(PYTHON) -m pytest -q -s integration/test_slow_clients.py
+	ALFORJA=bin/alforja ALFORJA_SOAK=$(SOAK) $(PYTHON) -m pytest -q -s integration/test_soak.py
+
+FUZZTIME ?= 1m
+FUZZ ?= .
+.PHONY: fuzz
+fuzz:
+	GOMEMLIMIT=256MiB integration/fuzz $(FUZZTIME) '$(FUZZ)'
+
 .PHONY: lint
 lint: $(VENV)
 	@unformatted=$$(gofmt -l cmd examples gateway integration pickle store); \
@@ -76,6 +94,10 @@ bench: setup build
 	$(PYTHON) integration/bench.py
 	$(PYTHON) integration/bench_store.py
 	$(PYTHON) integration/bench_pickle.py
+
+.PHONY: bench-all
+bench-all: setup build
+	$(PYTHON) integration/bench.py --stacks all --connections 1,8,32,256 --hot
 
 N ?= 1000000
 SEED ?= 1

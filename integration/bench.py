@@ -68,9 +68,9 @@ stacks:
         + """
 examples:
   make bench                                   the default: about seven minutes
+  make bench-all                               --stacks all --connections 1,8,32,256 --hot
   .venv/bin/python integration/bench.py --quick            a first look, not to be quoted
   .venv/bin/python integration/bench.py --where disk --pairs 9 --seconds 5
-  .venv/bin/python integration/bench.py --stacks all --connections 1,8,32,256 --hot
   .venv/bin/python integration/bench.py --json > run.json  every run, for scripts
 
 ALFORJA in the environment names another build than bin/alforja. The exit status is 1
