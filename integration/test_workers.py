@@ -1,6 +1,7 @@
 """How worker processes are started, watched, replaced and ended."""
 
 import contextlib
+import http.client
 import json
 import os
 import pwd
@@ -424,6 +425,21 @@ def test_preload_goes_with_the_gateway(site):
     pids = wait_until(lambda: len(found := preloading(g) | running(g)) == 3 and found, "three run")
     g.stop(signal.SIGKILL)
     wait_until(lambda: not [pid for pid in pids if harness.alive(pid)], f"{pids} end")
+
+
+def test_preload_leaves_signals_to_the_gateway(site):
+    """`docker stop`, and systemd without KillMode=mixed, signal every process: what runs is finished all the same."""
+    g = site("--workers", "2", "--preload", command=harness.managed())
+    [parent] = preloading(g)
+    connection = http.client.HTTPConnection(*g.http, timeout=harness.DEADLINE)
+    connection.request("GET", "/stream?n=30&ms=100")
+    answer = connection.getresponse()
+    begin = answer.read(7)
+    for pid in (parent, g.pid, *running(g)):
+        os.kill(pid, signal.SIGTERM)
+    assert begin + answer.read() == b"".join(b"line %d\n" % n for n in range(30))
+    assert g.process.wait(harness.DEADLINE) == 0
+    assert not preloading(g) | running(g)
 
 
 def test_preload_fails_fast(tmp_path):

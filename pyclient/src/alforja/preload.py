@@ -44,6 +44,11 @@ def serve_forks(control: socket.socket, run: Callable[[socket.socket], int]) -> 
     wake_write.setblocking(False)
     signal.set_wakeup_fd(wake_write.fileno(), warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda signum, frame: None)
+    # A container or a service manager may send these to every process. The workers, which end
+    # with this one, have requests to finish, and the gateway to tell them when.
+    ours = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    for signum in ours:
+        signal.signal(signum, signal.SIG_IGN)
     poll = select.poll()
     poll.register(control, select.POLLIN)
     poll.register(wake_read, select.POLLIN)
@@ -59,7 +64,8 @@ def serve_forks(control: socket.socket, run: Callable[[socket.socket], int]) -> 
             pid = os.fork()
             if pid == 0:
                 signal.set_wakeup_fd(-1)
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                for signum in (signal.SIGCHLD, *ours):
+                    signal.signal(signum, signal.SIG_DFL)
                 for unused in (wake_read, wake_write, control):
                     unused.close()
                 return run(_become_worker(request, descriptors))
