@@ -22,8 +22,12 @@ func ParseAddress(text string) (network, address string, err error) {
 		}
 		return "unix", path, nil
 	}
-	if _, _, err := net.SplitHostPort(text); err != nil {
+	_, port, err := net.SplitHostPort(text)
+	if err != nil {
 		return "", "", fmt.Errorf("address %q is neither host:port nor unix:PATH", text)
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return "", "", fmt.Errorf("address %q: %q is no port", text, port)
 	}
 	return "tcp", text, nil
 }

@@ -36,12 +36,11 @@ type ProcessOptions struct {
 	credential *syscall.Credential
 }
 
-// limitFlags are the options of ulimit in POSIX sh and dash, by the names of
-// setrlimit(2). as, stack, memlock, data and core are in units of 1,024 bytes
-// (core and fsize of 512), as ulimit has them.
+// limitFlags are the options of ulimit, by the names of setrlimit(2). as, stack,
+// memlock and data are in units of 1,024 bytes, core and fsize of 512.
 var limitFlags = map[string]string{
 	"as": "-v", "core": "-c", "cpu": "-t", "data": "-d", "fsize": "-f",
-	"memlock": "-l", "nofile": "-n", "nproc": "-p", "stack": "-s",
+	"memlock": "-l", "nofile": "-n", "nproc": "-u", "stack": "-s",
 }
 
 func (o *ProcessOptions) check() error {
@@ -192,21 +191,30 @@ func (sl *slot) execute(output *os.File) (pid int, wait func() syscall.WaitStatu
 // LISTEN_PID, which must be the process's own id (sd_listen_fds(3); scgi and
 // Quixote check it) and so is known only between fork and exec.
 func (o *SupervisorOptions) command(output, socket *os.File) *exec.Cmd {
-	var script strings.Builder
-	if o.Process.Umask != "" {
-		fmt.Fprintf(&script, "umask %s && ", o.Process.Umask)
-	}
-	for _, name := range slices.Sorted(maps.Keys(o.Process.Limits)) {
-		fmt.Fprintf(&script, "ulimit %s %s && ", limitFlags[name], o.Process.Limits[name])
-	}
-	script.WriteString(`LISTEN_PID=$$ exec "$@"`)
-	cmd := exec.Command("/bin/sh", append([]string{"-c", script.String(), "sh"}, o.Command...)...)
+	cmd := exec.Command("/bin/sh", append([]string{"-c", o.Process.script(), "sh"}, o.Command...)...)
 	cmd.Dir = o.Process.Dir
 	cmd.Env = append(os.Environ(), o.Process.Env...)
 	cmd.ExtraFiles = []*os.File{socket}
 	cmd.Stdout, cmd.Stderr = output, output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: o.Process.credential}
 	return cmd
+}
+
+// script is what sh does in the process, before it becomes the command.
+func (o *ProcessOptions) script() string {
+	var script strings.Builder
+	if o.Umask != "" {
+		fmt.Fprintf(&script, "umask %s && ", o.Umask)
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Limits)) {
+		set := fmt.Sprintf("ulimit %s %s", limitFlags[name], o.Limits[name])
+		if name == "nproc" { // dash has -p for that, which in bash is the size of pipes
+			set = fmt.Sprintf("{ %s 2>/dev/null || ulimit -p %s; }", set, o.Limits[name])
+		}
+		script.WriteString(set + " && ")
+	}
+	script.WriteString(`LISTEN_PID=$$ exec "$@"`)
+	return script.String()
 }
 
 // signal signals the process and what it has forked. There may be nobody left.

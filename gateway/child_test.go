@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"os/exec"
+	"strings"
 	"testing"
 	"time"
 )
@@ -16,5 +18,40 @@ func TestLastWordsAreRecent(t *testing.T) {
 	}}
 	if got, want := last.text(), "Fatal Python error\nAborted"; got != want {
 		t.Errorf("last words %q, want %q", got, want)
+	}
+}
+
+// Whatever shell /bin/sh is.
+func TestLimits(t *testing.T) {
+	limits := map[string]string{
+		"as": "4000000", "core": "20", "cpu": "3000", "data": "3000000", "fsize": "2000", "memlock": "32", "nofile": "90", "nproc": "4000", "stack": "4096",
+	}
+	want := map[string]string{
+		"Max address space": "4096000000", "Max core file size": "10240", "Max cpu time": "3000", "Max data size": "3072000000", "Max file size": "1024000",
+		"Max locked memory": "32768", "Max open files": "90", "Max processes": "4000", "Max stack size": "4194304",
+	}
+	for _, shell := range []string{"dash", "bash"} {
+		path, err := exec.LookPath(shell)
+		if err != nil {
+			t.Logf("no %s here", shell)
+			continue
+		}
+		process := ProcessOptions{Umask: "027", Limits: limits}
+		cmd := exec.Command(path, "-c", process.script(), "sh", "cat", "/proc/self/limits")
+		cmd.Args[0] = "sh"
+		output, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: %v\n%s", shell, err, output)
+		}
+		for line := range strings.Lines(string(output)) {
+			for name, value := range want {
+				if rest, ok := strings.CutPrefix(line, name); ok && strings.Fields(rest)[0] != value {
+					t.Errorf("%s: %s, want %s", shell, strings.TrimSpace(line), value)
+				}
+			}
+		}
+		if n := strings.Count(string(output), "\n"); n < len(want) {
+			t.Errorf("%s: %d lines", shell, n)
+		}
 	}
 }

@@ -173,6 +173,9 @@ def check(tmp_path, text):
 def test_check_finds_nothing_and_leaves_nothing(tmp_path):
     done = check(tmp_path, CHECKED % tmp_path)
     assert (done.returncode, done.stdout) == (0, "good\n"), done.stderr
+    sizes = "max_body = '100M'\nmax_header = '16K'\nresponse_file = 1000000\n"
+    log = f"access_log = '{tmp_path}/log'\n"
+    assert check(tmp_path, CHECKED % tmp_path + sizes + log).stdout == "good\n"
     assert [p.name for p in tmp_path.iterdir()] == ["alforja.toml"]
 
 
@@ -189,8 +192,12 @@ def test_check_says_everything_by_line(tmp_path):
     ("text", "says"),
     [
         ("[[pool]]\nname = 'a'\n", "alforja.toml:5: the pool has no prefix"),
-        ("lock_wait = '-1s'\nmax_body = -1\n", "alforja.toml:5: lock wait is negative"),
-        ("lock_wait = '-1s'\nmax_body = -1\n", "alforja.toml:6: max body is negative"),
+        ("lock_wait = '-1s'\nlock_queue = -1\n", "alforja.toml:5: lock wait is negative"),
+        ("lock_wait = '-1s'\nlock_queue = -1\n", "alforja.toml:6: lock queue is negative"),
+        ("max_body = '100X'\n", 'alforja.toml:5: max_body: "100X" is no number of bytes'),
+        ("scgi = [':99999']\n", 'alforja.toml:5: address ":99999": "99999" is no port'),
+        ("access_log = '/no/such/dir/log'\n", "alforja.toml:5: --access-log /no/such/dir/log"),
+        ("access_log = '/'\n", "alforja.toml:5: --access-log / cannot be written: is a directory"),
         ("workers = 2\nmin_workers = 3\n", "alforja.toml:5: min workers 3 is more than"),
         ("log_format = 'xml'\n", "alforja.toml:5: --log-format"),
         ("access_log_format = 'combined'\n", "alforja.toml:5: --access-log-format"),

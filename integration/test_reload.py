@@ -204,7 +204,7 @@ def test_what_needs_a_restart_is_named(site):
     ("wrong", "says"),
     [
         ({"policy": "lax"}, "--policy"),
-        ({"max_body": -1}, "max body is negative"),
+        ({"max_body": -1}, "no number of bytes"),
         ({"mode": "shared"}, "needs a restart"),
         ({"worker_user": "nobody"}, "needs a restart"),
         ({"access_log": "/no/such/directory/log"}, "access-log"),

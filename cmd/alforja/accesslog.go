@@ -2,13 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"sync"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"alforja/gateway"
 )
@@ -20,6 +24,19 @@ func (s *frontSettings) checkAccessLog() error {
 		return oneOf("access-log-format", s.accessLogFormat, "json", "combined")
 	case s.accessLog == "" && s.accessLogFormat == "combined":
 		return usageError{fmt.Errorf("--access-log-format combined needs an --access-log of its own, - for standard output")}
+	case s.accessLog == "" || s.accessLog == "-":
+		return nil
+	}
+	// Not by opening it: check leaves nothing behind, and a named pipe would be waited for.
+	err := unix.Access(s.accessLog, unix.W_OK)
+	if errors.Is(err, unix.ENOENT) {
+		err = unix.Access(filepath.Dir(s.accessLog), unix.W_OK|unix.X_OK)
+	}
+	if info, _ := os.Stat(s.accessLog); err == nil && info != nil && info.IsDir() {
+		err = unix.EISDIR
+	}
+	if err != nil {
+		return usageError{fmt.Errorf("--access-log %s cannot be written: %w", s.accessLog, err)}
 	}
 	return nil
 }

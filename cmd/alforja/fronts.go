@@ -23,14 +23,14 @@ type frontSettings struct {
 	socketMode        string
 	socketOwner       string
 	socketGroup       string
-	maxHeader         int
+	maxHeader         byteSize
 	maxConnections    int
-	maxBody           int64
+	maxBody           byteSize
 	headerTimeout     time.Duration
 	stallTimeout      time.Duration
 	idleTimeout       time.Duration
-	responseMemory    int
-	responseFile      int64
+	responseMemory    byteSize
+	responseFile      byteSize
 	static            []string
 	sendfileRoots     []string
 	accessLog         string
@@ -56,14 +56,15 @@ func (s *frontSettings) addFlags(flags *pflag.FlagSet) {
 
 // addSharedFlags adds those that demo has too.
 func (s *frontSettings) addSharedFlags(flags *pflag.FlagSet) {
-	flags.Int64Var(&s.maxBody, "max-body", 1<<30, "longest request body in `bytes`")
-	flags.IntVar(&s.maxHeader, "max-header", 64<<10, "longest request header in `bytes`")
+	s.maxBody, s.maxHeader, s.responseMemory, s.responseFile = 1<<30, 64<<10, 64<<10, 1<<30
+	flags.Var(&s.maxBody, "max-body", "longest request body in `bytes`, or as 100M")
+	flags.Var(&s.maxHeader, "max-header", "longest request header in `bytes`, or as 64K")
 	flags.IntVar(&s.maxConnections, "max-connections", 10_000, "how many connections one address serves at a time; more wait")
 	flags.DurationVar(&s.headerTimeout, "header-timeout", 10*time.Second, "how long a request's header may take")
 	flags.DurationVar(&s.stallTimeout, "stall-timeout", time.Minute, "how long a client may send nothing of a body, or take for 64 KiB of one that it gets")
 	flags.DurationVar(&s.idleTimeout, "idle-timeout", 2*time.Minute, "how long a connection is kept for another request")
-	flags.IntVar(&s.responseMemory, "response-memory", 64<<10, "how much of a response is held in memory for a slow client, in `bytes`; more goes to a file")
-	flags.Int64Var(&s.responseFile, "response-file", 1<<30, "longest response that goes to a file, in `bytes`; a longer one holds its worker")
+	flags.Var(&s.responseMemory, "response-memory", "how much of a response is held in memory for a slow client, in `bytes`; more goes to a file")
+	flags.Var(&s.responseFile, "response-file", "longest response that goes to a file, in `bytes`; a longer one holds its worker")
 	flags.StringVar(&s.accessLog, "access-log", "", "`file` for one line a request, - for standard output; SIGUSR1 opens it anew (default: with everything else)")
 	flags.StringVar(&s.accessLogFormat, "access-log-format", "json", "format of --access-log: json or combined")
 }
@@ -89,14 +90,14 @@ func (s *frontSettings) addTo(opts *gateway.Options) error {
 		SocketMode:      os.FileMode(mode),
 		SocketOwner:     s.socketOwner,
 		SocketGroup:     s.socketGroup,
-		MaxHeader:       s.maxHeader,
+		MaxHeader:       int(s.maxHeader),
 		MaxConnections:  s.maxConnections,
 		HeaderTimeout:   s.headerTimeout,
 		StallTimeout:    s.stallTimeout,
 		IdleTimeout:     s.idleTimeout,
 	}
-	opts.MaxBody = s.maxBody
-	opts.Response = gateway.ResponseLimits{Memory: s.responseMemory, File: s.responseFile}
+	opts.MaxBody = int64(s.maxBody)
+	opts.Response = gateway.ResponseLimits{Memory: int(s.responseMemory), File: int64(s.responseFile)}
 	opts.Static = map[string]string{}
 	for _, text := range s.static {
 		prefix, dir, found := strings.Cut(text, "=")

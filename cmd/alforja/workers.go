@@ -209,6 +209,13 @@ func (b *byteSize) Set(text string) error {
 	return nil
 }
 
-func (b *byteSize) String() string { return strconv.FormatInt(int64(*b), 10) }
+func (b *byteSize) String() string {
+	for _, unit := range []string{"G", "M", "K"} {
+		if n := int64(*b) >> sizeUnits[unit]; n > 0 && n<<sizeUnits[unit] == int64(*b) {
+			return strconv.FormatInt(n, 10) + unit
+		}
+	}
+	return strconv.FormatInt(int64(*b), 10)
+}
 
 func (b *byteSize) Type() string { return "bytes" }
