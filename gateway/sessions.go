@@ -73,6 +73,9 @@ type Sessions struct {
 	// ReportOnly logs what Policy refuses and lets it pass. Malformed
 	// pickles are refused all the same. Default: false.
 	ReportOnly bool
+	// Limits bound a state and what it takes to look at it. Default: those
+	// of pickle.Limits' zero value.
+	Limits pickle.Limits
 	// Key signs states that go to workers; see docs/protocol.md. Default: no
 	// signature.
 	Key []byte
@@ -326,7 +329,7 @@ func (s *Sessions) load(ctx context.Context, id string) ([]byte, error) {
 // verify returns the one pickle that state begins with, or why it must not be
 // unpickled.
 func (s *Sessions) verify(state []byte) ([]byte, error) {
-	report, err := pickle.Verify(state, pickle.Limits{})
+	report, err := pickle.Verify(state, s.Limits)
 	if err != nil {
 		return nil, err
 	}
@@ -342,6 +345,9 @@ func (s *Sessions) verify(state []byte) ([]byte, error) {
 // checkNew refuses a state, from a worker or a Go handler, that could not be
 // loaded again.
 func (s *Sessions) checkNew(state []byte) error {
+	if len(state) > store.MaxStateBytes {
+		return store.TooLarge(int64(len(state)))
+	}
 	verified, err := s.verify(state)
 	if err != nil {
 		return fmt.Errorf("the session would not load again: %w", err)

@@ -465,6 +465,23 @@ func TestReportOnly(t *testing.T) {
 	}
 }
 
+// TestSessionLimits: a session beyond the limits is set aside, and one within is
+// not.
+func TestSessionLimits(t *testing.T) {
+	lists := []byte("(" + strings.Repeat("]", 100_000) + "t.")
+	for most, passes := range map[int]bool{0: true, 8 << 20: true, 1 << 20: false} {
+		var got worker
+		s := newSite(t, func(w worker) { got = w }, func(s *Sessions) { s.Limits.MaxMemory = most })
+		if err := s.store.Create(t.Context(), "own", lists); err != nil {
+			t.Fatal(err)
+		}
+		s.get("QX_session=own")
+		if passes != (got.state != nil) || passes == strings.Contains(s.log.String(), "MaxMemory") {
+			t.Errorf("%d: state of %d bytes, log:\n%s", most, len(got.state), s.log)
+		}
+	}
+}
+
 // TestOnlyThePickleIsForwarded: bytes behind STOP stay where they are.
 func TestOnlyThePickleIsForwarded(t *testing.T) {
 	var got worker

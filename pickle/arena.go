@@ -6,6 +6,7 @@ import "unsafe"
 // slices of larger pieces: one allocation for many of them.
 type arena struct {
 	input   int // length of the input in bytes
+	spent   int // bytes handed out
 	strs    slab[Str]
 	ints    slab[Int]
 	floats  slab[Float]
@@ -67,7 +68,7 @@ func (s *slab[T]) begin(piece []T) { s.piece, s.total = piece, len(piece) }
 // take returns n entries without room to grow, so that appending moves them.
 func (s *slab[T]) take(n int, a *arena, pos int) []T {
 	if n > len(s.piece)-s.used {
-		s.renew(n, a.input, pos)
+		s.renew(n, a, pos)
 	}
 	s.used += n
 	return s.piece[s.used-n : s.used : s.used]
@@ -75,7 +76,7 @@ func (s *slab[T]) take(n int, a *arena, pos int) []T {
 
 func (s *slab[T]) next(a *arena, pos int) *T {
 	if s.used >= len(s.piece) {
-		s.renew(1, a.input, pos)
+		s.renew(1, a, pos)
 	}
 	s.used++
 	return &s.piece[s.used-1]
@@ -83,11 +84,13 @@ func (s *slab[T]) next(a *arena, pos int) *T {
 
 // renew makes a piece for at least n entries, and for as many as the rest of
 // the input needs if it is like what lies before pos.
-func (s *slab[T]) renew(n, input, pos int) {
+func (s *slab[T]) renew(n int, a *arena, pos int) {
 	const early = 200 // bytes that say little
-	rest := (s.total + n) * (input - pos) / (pos + early)
-	n = max(n, minPiece, min(input/128, 64), min(rest, maxPiece/int(unsafe.Sizeof(s.piece[0]))))
+	size := int(unsafe.Sizeof(s.piece[0]))
+	rest := (s.total + n) * (a.input - pos) / (pos + early)
+	n = max(n, minPiece, min(a.input/128, 64), min(rest, maxPiece/size))
 	s.piece, s.used, s.total = make([]T, n), 0, s.total+n
+	a.spent += n * size
 }
 
 func (a *arena) str(s string, pos int) Value {
@@ -135,6 +138,7 @@ func (a *arena) object() *Object {
 	if a.objects.used < len(a.objects.piece) {
 		return a.objects.next(a, 0)
 	}
+	a.spent += int(unsafe.Sizeof(Object{}))
 	return new(Object)
 }
 
@@ -160,7 +164,7 @@ func (a *arena) values(to, items []Value, pos int) []Value {
 		copy(to, items)
 		return to
 	}
-	return append(grow(to, len(items), a.input, pos), items...)
+	return append(grow(to, len(items), a, pos), items...)
 }
 
 // pairs returns to with keys and values in turn appended.
@@ -172,7 +176,7 @@ func (a *arena) pairs(to []Item, pairs []Value, pos int) []Item {
 	case to == nil && n < long:
 		to = a.items.take(n, a, pos)[:0]
 	default:
-		to = grow(to, n, a.input, pos)
+		to = grow(to, n, a, pos)
 	}
 	for i := 0; i+1 < len(pairs); i += 2 {
 		to = append(to, Item{pairs[i], pairs[i+1]})
@@ -182,13 +186,14 @@ func (a *arena) pairs(to []Item, pairs []Value, pos int) []Item {
 
 // grow returns s with room for n more, and when it has to move what is there
 // already, for as many as the rest of the input may add.
-func grow[T any](s []T, n, input, pos int) []T {
+func grow[T any](s []T, n int, a *arena, pos int) []T {
 	n += len(s)
 	if n <= cap(s) {
 		return s
 	}
 	if len(s) > 0 {
-		n = min(4*n, n+n/8+n*(input-pos)/pos)
+		n = min(4*n, n+n/8+n*(a.input-pos)/pos)
 	}
+	a.spent += (n - cap(s)) * int(unsafe.Sizeof(*new(T)))
 	return append(make([]T, 0, n), s...)
 }

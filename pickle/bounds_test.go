@@ -1,7 +1,10 @@
 package pickle
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"math"
 	"runtime"
 	"runtime/debug"
@@ -26,7 +29,7 @@ var bombs = map[string]func(size int) []byte{
 	"marks, popped":             repeated("", "(0", "N."),
 	"lists in lists":            nested("", "]", "a"),
 	"tuples in tuples":          nested(")", "\x85", ""),
-	"dicts in dicts":            nested("", "}N", "s"),
+	"dicts in dicts":            nested("}", "N}", "s"),
 	"objects in objects":        repeated("ca\nB\np0\n(", "h\x00\x85R", "t."),
 	"frozensets":                repeated("(", "(\x91", "t."),
 	"memo index 2^31":           repeated("N", "r\xff\xff\xff\x7f"),
@@ -173,5 +176,92 @@ func TestLinear(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestMaxMemory: what takes more memory than it may is refused with a
+// LimitError, by each function that keeps so much of it.
+func TestMaxMemory(t *testing.T) {
+	const size = 4 << 20
+	verify := func(data []byte, limits Limits) error { _, err := Verify(data, limits); return err }
+	decode := func(data []byte, limits Limits) error {
+		_, err := Decode(data, DecodeOptions{Limits: limits})
+		return err
+	}
+	find := func(data []byte, _ Limits) error { _, err := FindAttribute(data, "x"); return err }
+	for name, c := range map[string]struct {
+		bomb   []byte
+		beyond []func([]byte, Limits) error
+	}{
+		"lists":        {repeated("(", "]", "t.")(size), []func([]byte, Limits) error{verify, decode, find}},
+		"empty tuples": {repeated("(", ")", "t.")(size), []func([]byte, Limits) error{verify, decode, find}},
+		"a tuple":      {repeated("(", "N", "t.")(size), []func([]byte, Limits) error{verify, decode, find}},
+		"dicts":        {repeated("(", "}NNs", "l.")(size), []func([]byte, Limits) error{decode}},
+		"sets":         {repeated("(", "\x8f", "l.")(size), []func([]byte, Limits) error{verify, decode}},
+		"DUP":          {repeated("(N", "2", "t.")(size), []func([]byte, Limits) error{verify, decode}},
+		"imports":      {repeated("(", "ca\nB\n", "l.")(size), []func([]byte, Limits) error{verify}},
+		"instances":    {repeated("(ca\nB\nq\x00", "h\x00)\x81", "l.")(size), []func([]byte, Limits) error{decode}},
+		"calls":        {repeated("(ca\nB\nq\x00", "h\x00)R", "l.")(size), []func([]byte, Limits) error{decode}},
+		"INST":         {repeated("(", "(ia\nB\n", "l.")(size), []func([]byte, Limits) error{verify, decode}},
+		"BUILD":        {repeated("ca\nB\n)\x81", "Nb", ".")(size), []func([]byte, Limits) error{decode}},
+		"APPEND":       {repeated("ca\nB\n)\x81Nb", "Na", ".")(size), []func([]byte, Limits) error{decode}},
+		"SETITEM":      {repeated("ca\nB\n)\x81Nb", "NNs", ".")(size), []func([]byte, Limits) error{decode}},
+		"far memo":     {append(bytes.Repeat([]byte("N0"), size/2-10), "Nr\x00\x00\x3f\x00."...), nil},
+	} {
+		for i, f := range c.beyond {
+			var limit *LimitError
+			if err := f(c.bomb, Limits{}); !errors.As(err, &limit) || limit.Limit != "MaxMemory" || limit.Offset <= 0 || limit.Offset >= len(c.bomb) {
+				t.Errorf("%s: function %d: %v", name, i, err)
+			}
+		}
+		if err := verify(c.bomb, Limits{MaxMemory: 1 << 30}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := decode(c.bomb, Limits{MaxMemory: 1 << 30}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestOrdinaryFits: what Python writes may be as long as MaxBytes allows.
+func TestOrdinaryFits(t *testing.T) {
+	text := func(i int) Value { return Str(fmt.Sprint("text ", i)) }
+	class := Import{"app", "Item"}
+	for name, item := range map[string]func(i int) Value{
+		"ints":    func(i int) Value { return Int(i) },
+		"floats":  func(i int) Value { return Float(i) / 7 },
+		"texts":   text,
+		"pairs":   func(i int) Value { return &Tuple{[]Value{Int(i & 0xff), Int(i >> 8 & 0xff)}} },
+		"lists":   func(i int) Value { return &List{[]Value{Int(i)}} },
+		"records": func(i int) Value { return &Dict{[]Item{{text(0), Int(i)}, {text(1), text(i)}, {text(2), None{}}}} },
+		"instances": func(i int) Value {
+			return &Object{Callable: class, Args: new(Tuple), State: &Dict{[]Item{{text(0), Int(i)}, {text(1), text(i)}}}}
+		},
+	} {
+		for _, protocol := range []int{0, 2, 4} {
+			const most = 4 << 20
+			pickled := func(n int) []byte {
+				items := make([]Value, n)
+				for i := range items {
+					items[i] = item(i)
+				}
+				data, err := Append(nil, &List{items}, protocol)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return data
+			}
+			n := 1 << 14
+			data := pickled(n)
+			for n = n * most / len(data); len(data) < most*9/10 || len(data) > most; n = n * 98 / 100 {
+				data = pickled(n)
+			}
+			if _, err := Verify(data, Limits{}); err != nil {
+				t.Errorf("%s in protocol %d, %d bytes: %v", name, protocol, len(data), err)
+			}
+			if _, err := Decode(data, DecodeOptions{}); err != nil {
+				t.Errorf("%s in protocol %d, %d bytes: %v", name, protocol, len(data), err)
+			}
+		}
 	}
 }

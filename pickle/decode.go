@@ -1,6 +1,9 @@
 package pickle
 
-import "sync"
+import (
+	"sync"
+	"unsafe"
+)
 
 // DecodeOptions says how Decode reads. Its zero value serves.
 type DecodeOptions struct {
@@ -62,7 +65,7 @@ func Decode(data []byte, options DecodeOptions) (Value, error) {
 }
 
 func (d *decoder) start(in string, limits Limits) {
-	d.in, d.end, d.limits = in, len(in), limits
+	d.in, d.end, d.limits, d.weigh = in, len(in), limits, weighEvery
 	d.arena.start(len(in))
 }
 
@@ -80,8 +83,8 @@ type decoder struct {
 	beforeLast, last byte // the two opcodes before the current one; skim notes TUPLE2 only
 
 	stack []Value
-	marks []int // heights of the stack at each MARK
-	fence int   // the last of marks: nothing below it can be popped
+	marks []uint32 // heights of the stack at each MARK
+	fence int      // the last of marks: nothing below it can be popped
 
 	memo     []Value
 	sparse   map[int]Value
@@ -92,6 +95,7 @@ type decoder struct {
 
 	arena   arena
 	copied  int // values copied for calls; see charge
+	weigh   int // offset from which on MaxMemory is looked at again
 	limits  Limits
 	python2 Python2Strings
 }
@@ -115,9 +119,28 @@ func forget(values []Value) {
 	clear(values[:min(n, len(values))])
 }
 
+// room fails unless MaxMemory allows for n more bytes.
+func (d *decoder) room(n int) error {
+	const inMap = 64 // bytes that an entry of sparse takes
+	n += d.arena.spent + inMap*len(d.sparse) +
+		int(unsafe.Sizeof(Value(nil)))*(len(d.stack)+len(d.memo)) +
+		int(unsafe.Sizeof(uint32(0)))*len(d.marks)
+	if n > d.limits.MaxMemory {
+		return d.beyond("MaxMemory", d.limits.MaxMemory)
+	}
+	return nil
+}
+
 // run carries out opcodes until STOP.
 func (d *decoder) run() (Value, error) {
 	for {
+		if d.pos >= d.weigh {
+			if err := d.room(0); err != nil {
+				return nil, err
+			}
+			d.weigh = d.pos + weighEvery
+			d.stack, d.memo = double(d.stack, len(d.in)-d.pos), double(d.memo, len(d.in)-d.pos)
+		}
 		d.skim()
 		if d.pos >= d.end {
 			if d.end == len(d.in) {

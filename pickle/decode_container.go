@@ -88,7 +88,7 @@ func (d *decoder) extend(items []Value) error {
 		if target.DictItems == nil && target.State == nil && target.Later == nil {
 			target.ListItems = d.arena.values(target.ListItems, items, d.pos)
 		} else {
-			target.Later = append(target.Later, Step{ListItems: append([]Value{}, items...)})
+			d.later(target, Step{ListItems: d.arena.values([]Value{}, items, d.pos)})
 		}
 	default:
 		return d.fail("the target is neither a list nor an object made here")
@@ -127,7 +127,7 @@ func (d *decoder) update(pairs []Value) error {
 		if target.State == nil && target.Later == nil {
 			target.DictItems = d.arena.pairs(target.DictItems, pairs, d.pos)
 		} else {
-			target.Later = append(target.Later, Step{DictItems: d.arena.pairs([]Item{}, pairs, d.pos)})
+			d.later(target, Step{DictItems: d.arena.pairs([]Item{}, pairs, d.pos)})
 		}
 	default:
 		return d.fail("the target is neither a dict nor an object made here")
@@ -148,7 +148,7 @@ func (d *decoder) addItems() error {
 	case *Set:
 		target.Items = d.arena.values(target.Items, items, d.pos)
 	case *Object:
-		target.Later = append(target.Later, Step{SetItems: append([]Value{}, items...)})
+		d.later(target, Step{SetItems: d.arena.values([]Value{}, items, d.pos)})
 	default:
 		return d.fail("the target is neither a set nor an object made here")
 	}

@@ -98,8 +98,7 @@ func (d *decoder) reduce() error {
 			return nil
 		}
 	}
-	d.push(&Object{How: Reduce, Callable: callable, Args: args})
-	return nil
+	return d.pushObject(Object{How: Reduce, Callable: callable, Args: args})
 }
 
 // spelledByCall returns the value for which the pickle's protocol has no
@@ -151,6 +150,7 @@ func (d *decoder) builtinByCall(name string, args []Value) Value {
 			return None{}
 		}
 		if ok {
+			d.arena.spent += len(b)
 			return &ByteArray{Data: []byte(b)}
 		}
 	}
@@ -228,6 +228,10 @@ func (d *decoder) makeObject(o Object) error {
 		return err
 	}
 	o.Callable = class
+	return d.pushObject(o)
+}
+
+func (d *decoder) pushObject(o Object) error {
 	made := d.arena.object()
 	*made = o
 	d.push(made)
@@ -243,8 +247,7 @@ func (d *decoder) inst() error {
 	if err != nil {
 		return err
 	}
-	d.push(&Object{How: Inst, Callable: class, Args: d.arena.tuple(args, d.pos)})
-	return nil
+	return d.pushObject(Object{How: Inst, Callable: class, Args: d.arena.tuple(args, d.pos)})
 }
 
 func (d *decoder) obj() error {
@@ -255,8 +258,7 @@ func (d *decoder) obj() error {
 	if len(items) == 0 {
 		return d.underflow()
 	}
-	d.push(&Object{How: Obj, Callable: items[0], Args: d.arena.tuple(items[1:], d.pos)})
-	return nil
+	return d.pushObject(Object{How: Obj, Callable: items[0], Args: d.arena.tuple(items[1:], d.pos)})
 }
 
 func (d *decoder) build() error {
@@ -272,16 +274,20 @@ func (d *decoder) build() error {
 	if !ok {
 		return d.fail("the target is not an object made here")
 	}
-	o.setState(state, nil)
+	d.setState(o, state, nil)
 	return nil
 }
 
-func (o *Object) setState(state, setter Value) {
+func (d *decoder) setState(o *Object, state, setter Value) {
 	if o.State == nil && o.Later == nil {
 		o.State, o.StateSetter = state, setter
 		return
 	}
-	o.Later = append(o.Later, Step{State: state, StateSetter: setter})
+	d.later(o, Step{State: state, StateSetter: setter})
+}
+
+func (d *decoder) later(o *Object, s Step) {
+	o.Later = append(grow(o.Later, 1, &d.arena, d.pos), s)
 }
 
 // notePopped keeps what a call did that is thrown away. CPython throws away
@@ -305,7 +311,7 @@ func (d *decoder) notePopped(popped Value) {
 	}
 	target := call.Args.Items[0]
 	if o, ok := target.(*Object); ok && len(d.stack) > d.fence && d.stack[len(d.stack)-1] == target {
-		o.setState(call.Args.Items[1], call.Callable)
+		d.setState(o, call.Args.Items[1], call.Callable)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 // that it does not know, or that is not plainly right: run decides, and says
 // what is wrong.
 func (d *decoder) skim() {
-	in, pos := d.in[:d.end], d.pos
+	in, pos := d.in[:min(d.end, d.weigh+skimAhead+1)], d.pos
 	stack, fence, memo := d.stack, d.fence, d.memo
 	a, pair := &d.arena, 0 // where the last TUPLE2 ended
 	// Picklers count up from 0; run follows the others.
@@ -26,7 +26,7 @@ loop:
 		case opMark:
 			pos++
 			fence = len(stack)
-			d.marks = append(d.marks, fence)
+			d.marks = append(d.marks, uint32(fence))
 			continue
 		case opMemoize:
 			if len(stack) <= fence || len(memo) >= maxMemo {

@@ -1,8 +1,18 @@
 package pickle
 
-import "strconv"
+import (
+	"strconv"
+	"unsafe"
+)
 
-func (d *decoder) push(v Value) { d.stack = append(d.stack, v) }
+// boxSize is what a value takes outside the arena, in bytes, if it is none of
+// its own: at most, but for objects and long numbers.
+const boxSize = 32
+
+func (d *decoder) push(v Value) {
+	d.arena.spent += boxSize
+	d.stack = append(d.stack, v)
+}
 
 func (d *decoder) pop() (Value, error) {
 	n := len(d.stack) - 1
@@ -31,6 +41,11 @@ func (d *decoder) sinceMark() ([]Value, error) {
 		return nil, d.fail("no MARK")
 	}
 	items := d.stack[d.fence:]
+	if len(items) > weighEvery { // they are there twice in a moment
+		if err := d.room(len(items) * int(unsafe.Sizeof(items[0]))); err != nil {
+			return nil, err
+		}
+	}
 	d.stack = d.stack[:d.fence]
 	d.dropMark()
 	return items, nil
@@ -38,7 +53,7 @@ func (d *decoder) sinceMark() ([]Value, error) {
 
 func (d *decoder) mark() error {
 	d.fence = len(d.stack)
-	d.marks = append(d.marks, d.fence)
+	d.marks = append(d.marks, uint32(d.fence))
 	return nil
 }
 
@@ -46,7 +61,7 @@ func (d *decoder) dropMark() {
 	d.marks = d.marks[:len(d.marks)-1]
 	d.fence = 0
 	if n := len(d.marks); n > 0 {
-		d.fence = d.marks[n-1]
+		d.fence = int(d.marks[n-1])
 	}
 }
 
@@ -153,6 +168,11 @@ func (d *decoder) store(i int) error {
 		}
 		d.sparse[i] = v
 		return nil
+	}
+	if i-len(d.memo) > weighEvery {
+		if err := d.room((i - len(d.memo)) * int(unsafe.Sizeof(v))); err != nil {
+			return err
+		}
 	}
 	for len(d.memo) <= i {
 		d.memo = append(d.memo, nil)

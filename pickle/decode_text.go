@@ -42,6 +42,7 @@ func (d *decoder) byteArray() error {
 	if err != nil {
 		return err
 	}
+	d.arena.spent += len(s)
 	d.push(&ByteArray{Data: []byte(s)})
 	return nil
 }

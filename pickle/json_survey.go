@@ -10,15 +10,18 @@ const longText = 64
 // A metValue is something that has an identity.
 type metValue struct {
 	count   int
-	id      int  // of "$id"; 0 before it is written
-	written bool // of an import: before
+	id      int      // of "$id"; 0 before it is written
+	written bool     // of an import: before
+	text    *metText // of a text
 }
 
 // A metText is what is known of all texts with the same content.
 type metText struct {
 	identity
-	count   int
-	several bool // there are equal texts that are not one object
+	count      int
+	several    bool     // there are equal texts that are not one object
+	surrogates bool     // it has lone ones
+	own        identity // of Append's own word that is equal, if there is one
 }
 
 // survey counts how often each part of v is met.
@@ -66,24 +69,25 @@ func (w *jsonWriter) survey(v Value) error {
 	return nil
 }
 
+// surveyText reads a text once, however often it is met.
 func (w *jsonWriter) surveyText(s Str) error {
-	if !validSurrogates([]byte(s)) {
-		return w.fail("a Str that is not UTF-8")
-	}
 	key := stringIdentity(string(s), strIdentity)
-	t := w.texts[string(s)]
-	if t == nil {
-		t = &metText{identity: key}
-		w.texts[string(s)] = t
-	}
-	t.count++
-	t.several = t.several || t.identity != key
 	m := w.met[key]
 	if m == nil {
-		m = new(metValue)
+		if !validSurrogates([]byte(s)) {
+			return w.fail("a Str that is not UTF-8")
+		}
+		t := w.texts[string(s)]
+		if t == nil {
+			t = &metText{identity: key, surrogates: hasSurrogates(string(s)), own: ownWords[string(s)]}
+			w.texts[string(s)] = t
+		}
+		t.several = t.several || t.identity != key
+		m = &metValue{text: t}
 		w.met[key] = m
 	}
 	m.count++
+	m.text.count++
 	return nil
 }
 
@@ -202,7 +206,7 @@ func (w *jsonWriter) shared(v Value) *metValue {
 		}
 		return nil
 	case Str:
-		if w.isPlain(v) && (len(v) <= longText || w.texts[string(v)].count == 1) {
+		if w.isPlain(v) && (len(v) <= longText || w.textOf(v).count == 1) {
 			return nil
 		}
 	}
@@ -222,10 +226,15 @@ func (w *jsonWriter) isPlain(s Str) bool {
 	if !w.exact {
 		return true
 	}
-	if own, ok := ownWords[string(s)]; ok {
-		return stringIdentity(string(s), strIdentity) == own
+	t := w.textOf(s)
+	if t.own.pointer != nil {
+		return stringIdentity(string(s), strIdentity) == t.own
 	}
-	return !w.texts[string(s)].several && !hasSurrogates(string(s))
+	return !t.several && !t.surrogates
+}
+
+func (w *jsonWriter) textOf(s Str) *metText {
+	return w.met[stringIdentity(string(s), strIdentity)].text
 }
 
 // ownWords are the strings that Append itself writes for a bytearray in

@@ -2,12 +2,19 @@ package pickle
 
 import "math"
 
-// Limits bound what Verify lets through. The zero value of a field means its
+// Limits bound what Verify and Decode let through. The zero value of a field means its
 // default.
 type Limits struct {
 	// MaxBytes is the greatest length of the input, in bytes, trailing bytes
-	// included. Default: 16 MiB. At most 2 GiB - 1.
+	// included. Default: 4 MiB. At most 2 GiB - 1.
 	MaxBytes int
+
+	// MaxMemory is how many bytes Verify may keep of what it has read, or
+	// Decode may make of it. One byte of a pickle can be an empty list, which
+	// takes 28 and 40; most of what Python writes takes less than 16. It is looked at
+	// every 16 KiB of input. While a slice grows there are two of it, so that
+	// in all up to three times as much is needed. Default: 16 times MaxBytes.
+	MaxMemory int
 
 	// MaxDepth is the deepest nesting of containers and objects. Default:
 	// 10,000, twice what CPython 3.13 writes with its own default; hashing a
@@ -37,7 +44,8 @@ type Limits struct {
 const maxSparseMemo = 1 << 17
 
 func (l Limits) withDefaults() Limits {
-	l.MaxBytes = limit(l.MaxBytes, 16<<20, math.MaxInt32)
+	l.MaxBytes = limit(l.MaxBytes, 4<<20, math.MaxInt32)
+	l.MaxMemory = limit(l.MaxMemory, 16*l.MaxBytes, math.MaxInt)
 	l.MaxDepth = limit(l.MaxDepth, 10_000, math.MaxUint16)
 	l.MaxMemo = limit(l.MaxMemo, 1<<22, math.MaxInt32)
 	l.MaxDigits = limit(l.MaxDigits, 4300, math.MaxInt32)

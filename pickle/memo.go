@@ -1,6 +1,9 @@
 package pickle
 
-import "strconv"
+import (
+	"strconv"
+	"unsafe"
+)
 
 func (m *machine) get() error {
 	i, err := m.textIndex()
@@ -105,6 +108,11 @@ func (m *machine) storeAt(i int, v value) error {
 		}
 		m.sparse[i] = v
 		return nil
+	}
+	if i-len(m.memo) > weighEvery {
+		if err := m.room((i - len(m.memo)) * int(unsafe.Sizeof(v))); err != nil {
+			return err
+		}
 	}
 	for len(m.memo) <= i {
 		m.memo = append(m.memo, value{})

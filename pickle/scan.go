@@ -1,6 +1,9 @@
 package pickle
 
-import "bytes"
+import (
+	"bytes"
+	"unsafe"
+)
 
 // A scanner follows a pickle just closely enough to know which bytes make
 // which value of which dict. It builds nothing.
@@ -15,6 +18,7 @@ type scanner struct {
 	marks   []scannedMark
 	memo    []scannedMemo
 	count   int32           // entries of the memo
+	weigh   int             // offset from which on the memory taken is looked at again
 	objects int32           // given out as scanned.object
 	states  map[int32]int32 // object to the dict that BUILD gave it; conflict when there is more
 	found   map[int32]attribute
@@ -98,6 +102,11 @@ func (s *scanner) run() (scanned, error) {
 			s.frame = 0
 		}
 		s.op = s.pos
+		if s.pos >= s.weigh {
+			if err := s.room(); err != nil {
+				return scanned{}, err
+			}
+		}
 		op := s.data[s.op]
 		s.pos++
 		arg, err := s.argument(op)
@@ -114,6 +123,20 @@ func (s *scanner) run() (scanned, error) {
 			return scanned{}, err
 		}
 	}
+}
+
+// room fails when more memory is taken than the default of MaxMemory, or, for
+// what is longer than the default of MaxBytes, 16 times its length.
+func (s *scanner) room() error {
+	s.weigh = s.pos + weighEvery
+	rest := len(s.data) - s.pos
+	s.stack, s.memo = double(s.stack, rest), double(s.memo, rest)
+	taken := int(unsafe.Sizeof(scanned{}))*len(s.stack) + int(unsafe.Sizeof(scannedMark{}))*len(s.marks) +
+		int(unsafe.Sizeof(scannedMemo{}))*len(s.memo)
+	if most := max(Limits{}.withDefaults().MaxMemory, 16*len(s.data)); taken > most {
+		return &LimitError{Offset: s.op, Opcode: opcodeNames[s.data[s.op]], Limit: "MaxMemory", Max: most}
+	}
+	return nil
 }
 
 // argument returns what follows the opcode, without a length before it.

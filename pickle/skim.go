@@ -10,7 +10,7 @@ import "encoding/binary"
 // it does not know, or that is not plainly right: the step of that one decides,
 // and says what is wrong.
 func (m *machine) skim() {
-	data, pos := m.data[:m.end], m.pos
+	data, pos := m.data[:min(m.end, m.weigh+skimAhead)], m.pos
 	stack, memo := m.stack, m.memo
 	objects, most := len(m.objects), m.limits.MaxMemo
 	if len(memo) != m.memoLen || m.sparse != nil {
@@ -53,7 +53,7 @@ scan:
 		case skimMark:
 			pos++
 			m.fence = len(stack)
-			m.marks = append(m.marks, m.fence)
+			m.marks = append(m.marks, uint32(m.fence))
 			continue
 		case skimMemoize:
 			if len(stack) <= m.fence || len(memo) >= most || op == opBinPut && int(data[pos+1]) != len(memo) {

@@ -1,5 +1,7 @@
 package pickle
 
+import "unsafe"
+
 // A value is what the machine knows of a Python object. Values are copied
 // freely between stack and memo; what can still change about an object is
 // kept in machine.objects.
@@ -92,6 +94,11 @@ func (m *machine) sinceMark() ([]value, error) {
 		return nil, m.fail("no MARK")
 	}
 	items := m.stack[m.fence:]
+	if len(items) > weighEvery { // they are there twice in a moment
+		if err := m.room(len(items) * int(unsafe.Sizeof(items[0]))); err != nil {
+			return nil, err
+		}
+	}
 	m.stack = m.stack[:m.fence]
 	m.dropMark()
 	return items, nil
@@ -99,7 +106,7 @@ func (m *machine) sinceMark() ([]value, error) {
 
 func (m *machine) mark() error {
 	m.fence = len(m.stack)
-	m.marks = append(m.marks, m.fence)
+	m.marks = append(m.marks, uint32(m.fence))
 	return nil
 }
 
@@ -107,7 +114,7 @@ func (m *machine) dropMark() {
 	m.marks = m.marks[:len(m.marks)-1]
 	m.fence = 0
 	if n := len(m.marks); n > 0 {
-		m.fence = m.marks[n-1]
+		m.fence = int(m.marks[n-1])
 	}
 }
 

@@ -1,6 +1,10 @@
 package pickle
 
-import "sync"
+import (
+	"slices"
+	"sync"
+	"unsafe"
+)
 
 // Verify reads the pickle at the start of data in one pass over its opcodes
 // and reports what loading it would import and call. It builds no objects and
@@ -18,7 +22,7 @@ func Verify(data []byte, limits Limits) (Report, error) {
 	}
 	m := machines.Get().(*machine)
 	defer m.release()
-	m.data, m.end, m.limits = data, len(data), limits
+	m.data, m.end, m.limits, m.weigh = data, len(data), limits, weighEvery
 	if err := m.run(); err != nil {
 		return Report{}, err
 	}
@@ -41,8 +45,8 @@ type machine struct {
 	framed bool // inside a frame
 
 	stack   []value
-	marks   []int // heights of the stack at each MARK
-	fence   int   // the last of marks: nothing below it can be popped
+	marks   []uint32 // heights of the stack at each MARK
+	fence   int      // the last of marks: nothing below it can be popped
 	tuples  []value
 	objects []object
 
@@ -54,6 +58,7 @@ type machine struct {
 	names []byte
 
 	hashed int
+	weigh  int // offset from which on MaxMemory is looked at again
 	limits Limits
 	report Report
 }
@@ -73,9 +78,45 @@ func (m *machine) release() {
 	machines.Put(m)
 }
 
+// weighEvery is how many bytes of input lie between two looks at MaxMemory.
+const weighEvery = 16 << 10
+
+// double makes a large slice twice as large, or as large as the rest of the
+// input can make it, before append would have to: that copies, and leaves to
+// the collector, five times what there is.
+func double[T any](s []T, rest int) []T {
+	if len(s) < weighEvery || cap(s)-len(s) >= weighEvery {
+		return s
+	}
+	return slices.Grow(s, min(len(s), rest)+1)
+}
+
+// room fails unless MaxMemory allows for n more bytes.
+func (m *machine) room(n int) error {
+	const inMap = 64 // bytes that an entry of sparse takes
+	n += int(unsafe.Sizeof(value{}))*(len(m.stack)+len(m.tuples)+len(m.memo)) +
+		int(unsafe.Sizeof(uint32(0)))*len(m.marks) +
+		int(unsafe.Sizeof(object{}))*len(m.objects) +
+		int(unsafe.Sizeof(use{})+unsafe.Sizeof(Global{}))*len(m.uses) +
+		2*len(m.names) + inMap*len(m.sparse)
+	if n > m.limits.MaxMemory {
+		return m.beyond("MaxMemory", m.limits.MaxMemory)
+	}
+	return nil
+}
+
 // run carries out opcodes until STOP.
 func (m *machine) run() error {
 	for {
+		if m.pos >= m.weigh {
+			if err := m.room(0); err != nil {
+				return err
+			}
+			m.weigh = m.pos + weighEvery
+			rest := len(m.data) - m.pos
+			m.stack, m.tuples = double(m.stack, rest), double(m.tuples, rest)
+			m.objects, m.memo = double(m.objects, rest), double(m.memo, rest)
+		}
 		if m.pos < m.end && skims[m.data[m.pos]] != 0 {
 			m.skim()
 		}

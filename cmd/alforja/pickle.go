@@ -56,7 +56,7 @@ type pickleInput struct {
 }
 
 // defaultMaxBytes is the default of pickle.Limits.
-const defaultMaxBytes = 16 << 20
+const defaultMaxBytes = 4 << 20
 
 func (in *pickleInput) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&in.jsonl, "jsonl", false, `FILE holds lines {"name": ..., "hex": ...}, and so does the output`)
@@ -154,7 +154,7 @@ func explain(err error) string {
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		hint = "; it was cut off, or is no pickle"
-	case errors.As(err, &limit) && (limit.Limit == "MaxBytes" || limit.Limit == "MaxMemo" || limit.Limit == "MaxHashed"):
+	case errors.As(err, &limit) && (limit.Limit == "MaxBytes" || limit.Limit == "MaxMemory" || limit.Limit == "MaxMemo" || limit.Limit == "MaxHashed"):
 		hint = "; raise --max-bytes"
 	case errors.As(err, &limit) && limit.Limit == "MaxDepth", errors.As(err, &text) && text.Offset < 0:
 		hint = "; alforja pickle dis shows it"

@@ -205,7 +205,7 @@ func TestSecondOpinion(t *testing.T) {
 		fmt.Fprintf(&input, `{"name":"x","hex":"%x"}`+"\n", data)
 	}
 	start := time.Now()
-	out, _ := invoke(input.String(), "verify", "--jsonl", "--second-opinion")
+	out, _ := invoke(input.String(), "verify", "--jsonl", "--second-opinion", "--max-bytes", "16777216")
 	if took := time.Since(start); took > 4*opinionTime {
 		t.Errorf("it took %v", took)
 	}

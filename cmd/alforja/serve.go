@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"alforja/gateway"
+	"alforja/pickle"
 )
 
 // settings are what the flags and the configuration file say.
@@ -33,6 +34,7 @@ type settings struct {
 	cookie        string
 	policy        string
 	allow         []string
+	sessionMemory byteSize
 	skip          []string
 	keyFile       string
 	lockWait      time.Duration
@@ -154,6 +156,8 @@ func addSharedFlags(flags *pflag.FlagSet, s *settings) {
 	flags.StringVar(&s.cookie, "cookie", "QX_session", "`name` of the session cookie")
 	flags.StringVar(&s.policy, "policy", "enforce", "what becomes of sessions whose pickle imports something harmful: enforce (set aside), strict (set aside, and so is what is not allowed by name) or report (log only)")
 	flags.StringArrayVar(&s.allow, "allow", nil, "a class or function that sessions may hold although policy refuses it, `package.module.Name`; may be repeated")
+	s.sessionMemory = 64 << 20
+	flags.Var(&s.sessionMemory, "session-memory", "how much memory checking one session may take, in `bytes` or as 200M; a session that needs more is set aside")
 	flags.StringArrayVar(&s.skip, "skip", nil, "`path` that takes no session lock, and all below it; may be repeated")
 	flags.StringVar(&s.keyFile, "key-file", "", "`file` with the key that signs states on their way to workers")
 	flags.DurationVar(&s.lockWait, "lock-wait", 30*time.Second, "how long a request waits for another of its session")
@@ -278,6 +282,7 @@ func (s *settings) options(logger *slog.Logger) (opts gateway.Options, err error
 		Skip:          s.skip,
 		Policy:        policy,
 		ReportOnly:    s.policy == "report",
+		Limits:        pickle.Limits{MaxMemory: int(s.sessionMemory)},
 		Key:           key,
 	}
 	opts.Admin.Addresses, opts.Admin.Profile = s.admin, s.adminProfile
