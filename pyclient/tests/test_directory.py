@@ -262,6 +262,24 @@ def test_a_file_that_was_replaced_while_we_waited(store):
     assert store.load_session("a").x == 3
 
 
+def test_a_save_waits_for_a_lease(store):
+    """A gateway has one while it looks whether somebody is writing."""
+    store.save_session(session("a", x=1))
+    asked = threading.Event()  # by the kernel, for the lease back
+    before = signal.signal(signal.SIGIO, lambda *_: asked.set())
+    try:
+        with open(file(store, "a"), "rb") as reader:
+            fcntl.fcntl(reader, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            saving = threading.Thread(target=store.save_session, args=(session("a", x=2),))
+            saving.start()
+            assert asked.wait(10) and saving.is_alive()
+            fcntl.fcntl(reader, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        saving.join()
+    finally:
+        signal.signal(signal.SIGIO, before)
+    assert store.load_session("a").x == 2
+
+
 def test_locked_requests_lose_no_increment(store, running):
     store.save_session(session("a", count=0))
     code = VISIT + (

@@ -11,7 +11,7 @@ import time
 from typing import Any, Iterator
 
 from alforja.ids import valid
-from alforja.locks import BusyError, flock, session_lock
+from alforja.locks import BusyError, flock, open_leased, session_lock
 
 # One page: a write of that size is not torn when the process is killed.
 _IN_PLACE = 4096  # bytes
@@ -133,14 +133,14 @@ class SessionFiles:
 
     def _open_locked(self, id: Any, flags: int, lock: int) -> int | None:
         while self.exists(id):
-            path = self._path(id)
+            path, what = self._path(id), f"the file of session {id[:8]}..."
             try:
                 # O_NONBLOCK: a FIFO that takes the name now must not hang us.
-                fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+                fd = open_leased(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, what)
             except FileNotFoundError:
                 return None
             try:
-                flock(fd, lock, f"the file of session {id[:8]}...")
+                flock(fd, lock, what)
                 # Another file may have got the name while we waited for this one's lock.
                 if _same_file(fd, path):
                     return fd

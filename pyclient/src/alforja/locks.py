@@ -15,7 +15,7 @@ import struct
 import time
 from typing import Callable, Iterator
 
-# Seconds to wait for a file's flock: a stopped process may hold it for ever.
+# Seconds to wait for a file's flock, or lease: a stopped process may hold it for ever.
 FLOCK_WAIT = 2.0
 
 _F_OFD_SETLK = 37  # fcntl has the name from Python 3.9 on
@@ -40,6 +40,23 @@ def flock(fd: int, operation: int, what: str) -> None:
         return True
 
     _until(attempt, time.monotonic() + FLOCK_WAIT, what)
+
+
+def open_leased(path: str, flags: int, what: str) -> int:
+    """Open a file with O_NONBLOCK, or raise BusyError after FLOCK_WAIT.
+
+    A gateway that looks whether somebody has the file open for writing has a lease on it for
+    that moment, in which the kernel refuses to open it.
+    """
+    opened: list[int] = []
+
+    def attempt() -> bool:
+        with contextlib.suppress(BlockingIOError):
+            opened.append(os.open(path, flags))
+        return bool(opened)
+
+    _until(attempt, time.monotonic() + FLOCK_WAIT, what)
+    return opened[0]
 
 
 @contextlib.contextmanager
