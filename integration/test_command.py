@@ -215,6 +215,7 @@ def test_check_says_everything_by_line(tmp_path):
         ("state_dir = '/no/such/dir'\n", "alforja.toml:5: "),
         ("store_owner = 'no-such-user'\n", "alforja.toml:5: "),
         ("shared_method = ['GETT']\n", 'alforja.toml:5: shared method "GETT"'),
+        ("store_patience = '-1s'\n", "alforja.toml:5: --store-patience -1s must be"),
         ("health_interval = '0s'\n", "alforja.toml:5: --health-interval"),
         ("max_body = 0\n", "alforja.toml:5: --max-body must be more than 0"),
         (

@@ -66,6 +66,9 @@ func (s *settings) directoryOptions(logger *slog.Logger) (opts directory.Options
 	if s.directory.fanOut && s.mode == "shared" {
 		return opts, usageError{errors.New("--store-fan-out has no place in shared mode: workers look for sessions in one flat directory")}
 	}
+	if s.directory.patience < 0 {
+		return opts, usageError{fmt.Errorf("--store-patience %v must be more than 0", s.directory.patience)}
+	}
 	var mode fs.FileMode
 	if s.directory.mode != "" {
 		n, err := strconv.ParseUint(s.directory.mode, 8, 32)

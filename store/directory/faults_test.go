@@ -116,6 +116,12 @@ func TestOpenErrors(t *testing.T) {
 	wantFault(t, err, unix.ENOTDIR, "directory")
 	_, err = directory.Open(dir, directory.Options{Durability: "forever"})
 	wantFault(t, err, unix.EINVAL, "forever")
+	for _, opts := range []directory.Options{
+		{Patience: -1}, {ForeignPatience: -1}, {LockWait: -1}, {CorruptFiles: -1}, {CorruptBytes: -1},
+	} {
+		_, err = directory.Open(dir, opts)
+		wantFault(t, err, unix.EINVAL, "more than 0")
+	}
 	must(t, os.Mkdir(filepath.Join(dir, "state"), 0o700))
 	must(t, os.Chmod(filepath.Join(dir, "state"), 0o777))
 	if _, err = directory.Open(dir, directory.Options{StateDir: filepath.Join(dir, "state")}); err == nil {

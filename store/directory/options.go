@@ -51,8 +51,8 @@ type Options struct {
 	// sessions on file systems that are slow with them in one directory.
 	// session3 does not find them there. Sessions in the other layout are
 	// found and stay where they are until Convert moves them; all stores
-	// that are open on a directory must have the same FanOut. It needs Linux
-	// 5.6 (openat2). Default: one flat directory, as session3 has it.
+	// that are open on a directory must have the same FanOut. Default: one flat
+	// directory, as session3 has it.
 	FanOut bool
 
 	// Patience is how long after its last change an empty or cut file may be
@@ -141,6 +141,9 @@ func (o Options) contradiction() string {
 	case 0o600, 0o640, 0o660:
 	default:
 		return "the mode of session files is 0600, 0640 or 0660: others would read logins, and without its owner's rights the store could not work"
+	}
+	if min(o.Patience, o.ForeignPatience, o.LockWait) < 0 || o.CorruptFiles < 0 || o.CorruptBytes < 0 {
+		return "patience, waits for locks and the bounds of what is set aside must be more than 0"
 	}
 	return ""
 }

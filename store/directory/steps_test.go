@@ -23,13 +23,15 @@ var calls = map[string]uint32{
 	"fcntl": unix.SYS_FCNTL, "getdents64": unix.SYS_GETDENTS64,
 }
 
-// steps are operations on session "a", whose state is before, and which of the
-// calls they cannot do without. gone is for those that remove it.
-var steps = map[string]struct {
+type step struct {
 	do    func(ctx context.Context, s *directory.Store) (found bool, err error)
 	needs string
 	gone  bool
-}{
+}
+
+// steps are operations on session "a", whose state is before, and which of the
+// calls they cannot do without. gone is for those that remove it.
+var steps = map[string]step{
 	"load": {func(ctx context.Context, s *directory.Store) (bool, error) {
 		_, found, err := s.Load(ctx, "a")
 		return found, err
@@ -72,45 +74,52 @@ var before = pickled('o', 500)
 // fault is over the operation succeeds.
 func TestEverySystemCallFails(t *testing.T) {
 	faults := []unix.Errno{unix.EIO, unix.ENOSPC, unix.EDQUOT, unix.EMFILE, unix.EROFS}
-	n := 0
 	for layout, opts := range map[string]directory.Options{
 		"flat": {}, "power": {Durability: directory.DurabilityPower}, "fan-out": {FanOut: true},
 	} {
 		for name, step := range steps {
 			for call, number := range calls {
-				n++
-				fault := faults[n%len(faults)]
 				t.Run(fmt.Sprintf("%s/%s/%s", layout, name, call), func(t *testing.T) {
-					s, path := open(t, opts)
-					must(t, s.Create(t.Context(), "a", before))
-					var found bool
-					var err error
-					withFaults(t, func() { found, err = step.do(t.Context(), s) }, rule{call: number, fault: fault})
-					if err != nil {
-						wantFault(t, err, fault, "")
-					} else if strings.Contains(" "+step.needs+" ", " "+call+" ") {
-						t.Errorf("no error although %s fails", call)
-					} else if !found {
-						t.Error("not found")
-					}
-					if err == nil {
-						return
-					}
-					if !found || !step.gone {
-						wantFile(t, fileOf(path, "a", opts), before)
-					}
-					if _, found, _ := s.Load(t.Context(), "b"); found {
-						t.Error("a session is there that could not be created")
-					}
-					if got := names(t, path+".alforja/tmp"); got != nil && call != "unlinkat" {
-						t.Errorf("left in tmp: %v", got)
-					}
-					if again, err := step.do(t.Context(), s); err != nil || again == (found && step.gone) {
-						t.Errorf("after the fault: %v, %v", again, err)
+					needed := strings.Contains(" "+step.needs+" ", " "+call+" ")
+					for _, fault := range faults {
+						testCallFails(t, opts, step, rule{call: number, fault: fault}, needed)
 					}
 				})
 			}
 		}
+	}
+}
+
+func testCallFails(t *testing.T, opts directory.Options, step step, fails rule, needed bool) {
+	t.Helper()
+	s, path := open(t, opts)
+	defer s.Close()
+	must(t, s.Create(t.Context(), "a", before))
+	var found bool
+	var err error
+	withFaults(t, func() { found, err = step.do(t.Context(), s) }, fails)
+	switch {
+	case err != nil:
+		wantFault(t, err, fails.fault, "")
+	case needed:
+		t.Errorf("no error although the call fails: %v", fails.fault)
+	case !found:
+		t.Errorf("not found: %v", fails.fault)
+	}
+	if err == nil {
+		return
+	}
+	if !found || !step.gone {
+		wantFile(t, fileOf(path, "a", opts), before)
+	}
+	if _, found, _ := s.Load(t.Context(), "b"); found {
+		t.Errorf("a session is there that could not be created: %v", fails.fault)
+	}
+	if got := names(t, path+".alforja/tmp"); got != nil && fails.call != unix.SYS_UNLINKAT {
+		t.Errorf("left in tmp: %v: %v", got, fails.fault)
+	}
+	if again, err := step.do(t.Context(), s); err != nil || again == (found && step.gone) {
+		t.Errorf("after %v: %v, %v", fails.fault, again, err)
 	}
 }
 
