@@ -117,7 +117,7 @@ func (e *expiry) pass(dryRun bool) (counts expiryCounts, err error) {
 	counts.DryRun = dryRun
 	p := newProgress(e.cmd, 0)
 	defer p.clear()
-	ctx := e.cmd.Context()
+	ctx, pace := e.cmd.Context(), e.store.Pace()
 	err = catalog.Scan(ctx, e.store, func(ctx context.Context, info store.Info) expired {
 		due, err := e.due(ctx, info)
 		if err != nil || !due || dryRun {
@@ -132,12 +132,12 @@ func (e *expiry) pass(dryRun bool) (counts expiryCounts, err error) {
 			complain(e.cmd, p, "session "+shortened(r.id), r.err)
 		case r.deleted:
 			counts.Deleted++
-			return nil
+			return pace(ctx)
 		case r.inUse:
 			counts.InUse++
 		}
 		counts.Remaining++
-		return nil
+		return pace(ctx)
 	})
 	return counts, err
 }

@@ -26,6 +26,11 @@ type Store interface {
 	// stays, as what has changed or is gone. deleted is false then. The caller has the
 	// session's lock.
 	DeleteUnchanged(ctx context.Context, info store.Info) (deleted bool, err error)
+
+	// Pace returns what a job on many sessions calls after each of them, from one goroutine
+	// at a time. While gateways serve requests from the store, that keeps the job waiting about as
+	// long as it works.
+	Pace() (step func(context.Context) error)
 }
 
 // Lock takes the lock of a session as store.Store has it, and waits for it no

@@ -18,7 +18,7 @@ import (
 // layout it also removes the directories that have become empty.
 func (s *Store) Convert(ctx context.Context) (moved int, err error) {
 	var first error
-	pace := newPace(&s.traffic)
+	pace := newPace(s.served())
 	err = s.with("convert", "", func(d *dirs) error {
 		err := d.walk(ctx, start, func(e entry) error {
 			if e.shard == d.layout.home(e.id) {

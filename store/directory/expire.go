@@ -2,7 +2,6 @@ package directory
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -12,11 +11,11 @@ import (
 // goes by the time of modification, which Touch renews. It does not wait for
 // locks: whoever holds one is using the session. A session that cannot be
 // deleted does not keep it from the others; the first such error is returned at
-// the end. While this store serves requests, it rests as long as it works. It also
+// the end. While this store, or another on the directory, serves requests, it rests as long as it works. It also
 // removes what crashes have left in tmp/.
 func (s *Store) DeleteIdle(ctx context.Context, idle time.Duration) (deleted, remaining int, err error) {
 	var first error
-	pace := newPace(&s.traffic)
+	pace := newPace(s.served())
 	err = s.with("expire", "", func(d *dirs) error {
 		if err := d.sweep(); isGone(err) {
 			return err
@@ -106,7 +105,7 @@ func (x *expiry) delete(e entry) (deleted bool, err error) {
 
 // mayDelete reports whether a file whose flock is ours is e's, still idle, and in nobody's use.
 func (x *expiry) mayDelete(now *unix.Stat_t, e entry) (bool, error) {
-	if held, err := x.dirs.ranges.heldByOthers(lockOffset(e.id) + 1); held || err != nil {
+	if held, err := x.dirs.ranges.heldByOthers(lockOffset(e.id)+1, 1); held || err != nil {
 		return false, err
 	}
 	same := now.Ino == e.stat.Ino && now.Dev == e.stat.Dev
@@ -131,42 +130,4 @@ func flockIf(fd int, may func(now *unix.Stat_t) (bool, error)) (bool, error) {
 		return false, err
 	}
 	return may(&now)
-}
-
-// A pace keeps a long job from slowing down requests: as long as there are
-// any, it has the job rest for as long as it has worked.
-type pace struct {
-	traffic *atomic.Int64
-	seen    int64 // of traffic, at the last look
-	steps   int
-	since   time.Time
-}
-
-const (
-	paceSteps   = 64 // between two looks
-	longestRest = 100 * time.Millisecond
-)
-
-func newPace(traffic *atomic.Int64) *pace {
-	return &pace{traffic: traffic, seen: traffic.Load(), since: time.Now()}
-}
-
-// step is called after each piece of work.
-func (p *pace) step(ctx context.Context) error {
-	if p.steps++; p.steps%paceSteps != 0 {
-		return nil
-	}
-	var err error
-	if now := p.traffic.Load(); now != p.seen {
-		p.seen = now
-		rest := time.NewTimer(min(time.Since(p.since), longestRest))
-		defer rest.Stop()
-		select {
-		case <-rest.C:
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
-	}
-	p.since = time.Now()
-	return err
 }

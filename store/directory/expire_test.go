@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,46 +13,6 @@ import (
 
 	"alforja/store"
 )
-
-// A long job rests as long as it works while there are requests, and never
-// without.
-func TestPace(t *testing.T) {
-	const work = 5 * time.Millisecond
-	for _, test := range []struct {
-		name    string
-		traffic bool
-	}{{"no requests", false}, {"requests", true}} {
-		t.Run(test.name, func(t *testing.T) {
-			var traffic atomic.Int64
-			traffic.Store(7)
-			p := newPace(&traffic)
-			p.since = time.Now().Add(-work)
-			if test.traffic {
-				traffic.Add(1)
-			}
-			begun := time.Now()
-			for range paceSteps {
-				if err := p.step(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if rested := time.Since(begun); rested >= work != test.traffic {
-				t.Errorf("rested for %v after %v of work", rested, work)
-			}
-			p.since = time.Now().Add(-time.Hour)
-			traffic.Add(1)
-			ctx, cancel := context.WithCancel(t.Context())
-			cancel()
-			var err error
-			for range paceSteps {
-				err = errors.Join(err, p.step(ctx))
-			}
-			if !errors.Is(err, context.Canceled) {
-				t.Errorf("step = %v, want context.Canceled", err)
-			}
-		})
-	}
-}
 
 // A session is used after it was listed as idle and before its turn comes.
 func TestExpireLooksAgain(t *testing.T) {

@@ -170,9 +170,9 @@ func (r *rangeLocks) try(offset int64) (bool, error) {
 	return true, nil
 }
 
-// heldByOthers reports whether somebody has a lock by another open lock file.
-func (r *rangeLocks) heldByOthers(offset int64) (bool, error) {
-	lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart, Start: offset, Len: 1}
+// heldByOthers reports whether somebody has a lock on any of n bytes by another open lock file.
+func (r *rangeLocks) heldByOthers(offset, n int64) (bool, error) {
+	lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart, Start: offset, Len: n}
 	err := retry(func() error { return unix.FcntlFlock(uintptr(r.fd), unix.F_OFD_GETLK, &lock) })
 	return lock.Type != unix.F_UNLCK, err
 }
