@@ -19,11 +19,13 @@ def test_the_units_pass_verification(tmp_path):
     """systemd-analyze finds nothing to say about the example units, but for where the binary is."""
     if not shutil.which("systemd-analyze"):
         raise AssertionError("systemd-analyze is missing: run `make setup`")
-    for name in ("alforja.service", "alforja.socket"):
-        text = (EXAMPLES / name).read_text().replace("/usr/bin/alforja", str(BINARY))
-        (tmp_path / name).write_text(text)
+    units = [p for p in EXAMPLES.iterdir() if p.suffix in (".service", ".socket", ".timer")]
+    assert len(units) == 4
+    for unit in units:
+        text = unit.read_text().replace("/usr/bin/alforja", str(BINARY))
+        (tmp_path / unit.name).write_text(text)
     checked = subprocess.run(
-        ["systemd-analyze", "verify", tmp_path / "alforja.service", tmp_path / "alforja.socket"],
+        ["systemd-analyze", "verify", *(tmp_path / unit.name for unit in units)],
         capture_output=True,
         text=True,
         timeout=60,
