@@ -341,7 +341,10 @@ def test_edit_class_makes_nothing_that_a_gateway_refuses(some, tmp_path):
         (["copy", "directory:/tmp/x"], 2, "FROM and TO"),
         (["list", "--store", "directory:/tmp", "--sort", "sze"], 2, "--sort"),
         (["list", "--store", "directory:/tmp", "--reverse"], 2, "--sort"),
+        (["copy", "/tmp/x", "/tmp/y"], 2, "unknown store"),
         (["show", "--store", "directory:/tmp"], 2, "an ID"),
+        (["show", "--store", "directory:/tmp", "../x"], 2, "no session id"),
+        (["show", "--store", "directory:/tmp", "-x"], 2, "behind --"),
         (["delete", "--store", "directory:/tmp"], 2, "IDs or --user"),
         (["delete", "--store", "directory:/tmp", "--user", "", "--yes"], 2, "expire"),
         (["delete", "--store", "directory:/tmp", "--user", "-", "--yes"], 2, "expire"),
@@ -369,6 +372,34 @@ def test_errors_say_what_to_do(args, code, says):
     assert done.stdout == ""
     assert not os.path.exists("/no")
     assert not os.path.exists("/tmp/x")
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["delete", "--yes", "a"],
+        ["verify"],
+        ["import", "/dev/null"],
+        ["edit-class", "--dry-run", "shop.A", "shop.B"],
+        ["list"],
+        ["globals"],
+        ["export"],
+    ],
+    ids=lambda args: args[0],
+)
+def test_a_full_disk_is_an_error(tmp_path, args):
+    make(tmp_path / "s", "a")
+    with open("/dev/full", "w") as full:
+        command = [BINARY, "sessions", *args, "--store", f"directory:{tmp_path}/s"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1 and "no space left on device" in done.stderr
+
+
+def test_a_long_name_does_not_fill_the_screen(tmp_path):
+    make(tmp_path / "s", "a", user="x" * 100_000)
+    store = ["--store", f"directory:{tmp_path}/s"]
+    assert max(map(len, sessions("list", *store).stdout.splitlines())) < 200
+    assert len(lines("list", *store, "--json")[0]["user"]) == 100_000
 
 
 def test_files_are_not_made_among_the_sessions(some):

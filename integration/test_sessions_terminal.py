@@ -63,6 +63,11 @@ def test_a_list_that_scrolls_by_has_no_progress_line(some):
     assert t.wait() == 0 and "id-9" in t.text and "a second" not in t.text
 
 
+def test_a_terminal_gets_no_pickle(some):
+    t = Terminal("show", "--raw", "--store", f"directory:{some}", "id-1")
+    assert t.wait() == 2 and "standard output is a terminal" in t.text and "\x80" not in t.text
+
+
 def test_interrupted_at_the_question(some):
     t = Terminal("expire", "--store", f"directory:{some}", "--idle", "1ns")
     t.expect("[y/N]")

@@ -98,6 +98,9 @@ func explainFlagError(cmd *cobra.Command, err error) error {
 	if cmd.Name() == "serve" && strings.Contains(err.Error(), "shorthand") {
 		hint = "; the workers' command stands behind --"
 	}
+	if cmd.HasParent() && cmd.Parent().Name() == "sessions" && strings.Contains(err.Error(), "shorthand") {
+		hint = "; an ID that begins with - stands behind --"
+	}
 	return usageError{fmt.Errorf("%w%s (see %s --help)", err, hint, cmd.CommandPath())}
 }
 

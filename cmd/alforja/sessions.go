@@ -255,6 +255,15 @@ func printJSON(w io.Writer, v any) error {
 	return err
 }
 
+// printCounts prints what a command has done: as one object, or as text.
+func (o *operator) printCounts(cmd *cobra.Command, counts any, text string) error {
+	if o.asJSON {
+		return printJSON(cmd.OutOrStdout(), counts)
+	}
+	_, err := fmt.Fprintln(cmd.OutOrStdout(), text)
+	return err
+}
+
 // shortened is as much of a session's id as messages show: they may be kept
 // where more people read them.
 func shortened(id string) string { return id[:min(len(id)*3/4, 8)] }

@@ -111,8 +111,7 @@ func (c *conversion) run() error {
 	}
 	if c.dryRun {
 		c.counts.Moved = toMove
-		c.print()
-		return nil
+		return c.print()
 	}
 	setting := fmt.Sprintf("store_fan_out = %t", c.fanOut)
 	if c.fanOut && !c.offline && !c.markedForFanOut() {
@@ -131,11 +130,11 @@ func (c *conversion) run() error {
 			c.counts.Left = flat
 		}
 	}
-	c.print()
+	printed := c.print()
 	if failure == nil && c.counts.Left > 0 {
 		failure = fmt.Errorf("%s left in the other layout; where that repeats, a gateway with the other setting makes them", plural(c.counts.Left, "session"))
 	}
-	return ended(ctx, failure)
+	return firstOf(ended(ctx, failure), printed)
 }
 
 // count returns how many sessions each layout has. It opens the store as one
@@ -257,14 +256,10 @@ func (c *conversion) watch(flat, toMove int) (stop func()) {
 	}
 }
 
-func (c *conversion) print() {
-	out := c.cmd.OutOrStdout()
-	switch {
-	case c.asJSON:
-		printJSON(out, c.counts)
-	case c.dryRun:
-		fmt.Fprintf(out, "%d would be moved, %d are in place\n", c.counts.Moved, c.counts.InPlace)
-	default:
-		fmt.Fprintf(out, "%d moved, %d were in place, %d left\n", c.counts.Moved, c.counts.InPlace, c.counts.Left)
+func (c *conversion) print() error {
+	text := fmt.Sprintf("%d moved, %d were in place, %d left", c.counts.Moved, c.counts.InPlace, c.counts.Left)
+	if c.dryRun {
+		text = fmt.Sprintf("%d would be moved, %d are in place", c.counts.Moved, c.counts.InPlace)
 	}
+	return c.printCounts(c.cmd, c.counts, text)
 }

@@ -95,6 +95,8 @@ comes with the next one.`,
 func apart(from, to string) error {
 	a, b := placeOf(from), placeOf(to)
 	switch {
+	case a == "" || b == "": // to be opened, and refused there
+		return nil
 	case a == b:
 		return usageError{fmt.Errorf("%s and %s are the same store", from, to)}
 	case isBelow(a, b), isBelow(b, a):
@@ -104,9 +106,12 @@ func apart(from, to string) error {
 }
 
 // placeOf returns where a store's directory is, links followed, be it there
-// or not.
+// or not; "" for a store that is no directory.
 func placeOf(spec string) string {
-	_, where, _ := strings.Cut(spec, ":")
+	where, ok := strings.CutPrefix(spec, "directory:")
+	if !ok || where == "" {
+		return ""
+	}
 	return realPath(where)
 }
 
@@ -181,9 +186,8 @@ func (c *copying) run(fromSpec, toSpec string) error {
 
 	for {
 		counts, err := c.pass(from, to)
-		c.print(&counts)
-		if err != nil {
-			return ended(c.cmd.Context(), err)
+		if err := firstOf(ended(c.cmd.Context(), err), c.to.printCounts(c.cmd, &counts, countsText(&counts))); err != nil {
+			return err
 		}
 		if !c.repeat || counts.Changed() == 0 {
 			if counts.Failed > 0 {
@@ -219,15 +223,6 @@ func countSessions(ctx context.Context, s store.Store) (n int, err error) {
 		n++
 	}
 	return n, nil
-}
-
-func (c *copying) print(counts *transfer.Counts) {
-	out := c.cmd.OutOrStdout()
-	if c.to.asJSON {
-		printJSON(out, counts)
-		return
-	}
-	fmt.Fprintln(out, countsText(counts))
 }
 
 func countsText(c *transfer.Counts) string {

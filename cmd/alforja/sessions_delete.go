@@ -182,15 +182,13 @@ func (d *deletion) count(id string, err error) {
 
 // report prints the counts. err is what ended the job early.
 func (d *deletion) report(err error) error {
-	out := d.cmd.OutOrStdout()
-	if d.asJSON {
-		printJSON(out, d.counts)
-	} else {
-		fmt.Fprintf(out, "%d deleted, %d not found, %d failed\n", d.counts.Deleted, d.counts.NotFound, d.counts.Failed)
-	}
+	printed := d.printCounts(d.cmd, d.counts,
+		fmt.Sprintf("%d deleted, %d not found, %d failed", d.counts.Deleted, d.counts.NotFound, d.counts.Failed))
 	switch {
 	case err != nil:
 		return ended(d.cmd.Context(), err)
+	case printed != nil:
+		return printed
 	case d.counts.Failed > 0:
 		return fmt.Errorf("%s could not be deleted", plural(d.counts.Failed, "session"))
 	case d.counts.Deleted == 0 && d.counts.NotFound > 0:

@@ -146,19 +146,15 @@ func (e *edit) run() error {
 		return nil
 	})
 	p.clear()
-	out := e.cmd.OutOrStdout()
-	switch {
-	case e.asJSON:
-		printJSON(out, e.counts)
-	case e.dryRun:
-		fmt.Fprintf(out, "%d would change, %d would not, %d would fail\n", e.counts.Changed, e.counts.Unchanged, e.counts.Failed)
-	default:
-		fmt.Fprintf(out, "%d changed, %d unchanged, %d failed\n", e.counts.Changed, e.counts.Unchanged, e.counts.Failed)
+	text := "%d changed, %d unchanged, %d failed"
+	if e.dryRun {
+		text = "%d would change, %d would not, %d would fail"
 	}
+	printed := e.printCounts(e.cmd, e.counts, fmt.Sprintf(text, e.counts.Changed, e.counts.Unchanged, e.counts.Failed))
 	if err == nil && e.counts.Failed > 0 {
 		err = fmt.Errorf("%s could not be renamed", plural(e.counts.Failed, "session"))
 	}
-	return ended(ctx, err)
+	return firstOf(ended(ctx, err), printed)
 }
 
 // edit looks at one session, and if it holds the name, changes it under its

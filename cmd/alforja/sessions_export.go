@@ -138,15 +138,11 @@ gateway would not give to a worker, count as wrong.`,
 			}
 			counts, err := transfer.Import(cmd.Context(), s, items, opts)
 			p.clear()
-			if o.asJSON {
-				printJSON(cmd.OutOrStdout(), counts)
-			} else {
-				fmt.Fprintln(cmd.OutOrStdout(), countsText(&counts))
-			}
+			printed := o.printCounts(cmd, counts, countsText(&counts))
 			if err == nil && counts.Failed > 0 {
 				err = fmt.Errorf("%s could not be imported", plural(counts.Failed, "session"))
 			}
-			return ended(cmd.Context(), err)
+			return firstOf(ended(cmd.Context(), err), printed)
 		},
 	}
 	flags := cmd.Flags()
@@ -200,7 +196,7 @@ func (o *operator) createFile(cmd *cobra.Command, path string) (out io.Writer, c
 	if path == "-" {
 		return cmd.OutOrStdout(), func() error { return nil }, nil
 	}
-	if isBelow(realPath(path), placeOf(o.store)) {
+	if place := placeOf(o.store); place != "" && isBelow(realPath(path), place) {
 		return nil, nil, usageError{fmt.Errorf("%s is inside of %s: name a place outside of it", printable(path), o.store)}
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)

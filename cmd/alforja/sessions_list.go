@@ -28,8 +28,9 @@ func listSessionsCommand() *cobra.Command {
 		Long: `list prints a line for each session: id, user, class, protocol of the pickle,
 size in bytes, when it was last saved or touched, and what is wrong with it. The
 user is the session's attribute of that name: a text, a number, - for None, or
-the class of what it is, as in <shop.User>. The class is that of the session
-object. The age counts from session3's and Quixote's _creation_time.
+the class of what it is, as in <shop.User>; what is longer than 60 characters is
+cut. The class is that of the session object. The age counts from session3's and
+Quixote's _creation_time.
 
 Without --sort, sessions come in the store's order and as they are read. With
 it, they are sorted in a temporary file ($TMPDIR) of some 200 bytes a session.
@@ -201,7 +202,7 @@ func (l *lister) line(e *catalog.Entry) ([]byte, error) {
 	if e.Err != nil {
 		failure = "  " + printable(e.Err.Error())
 	}
-	return []byte(row(e.ID, orDash(e.User), orDash(e.Class), protocol, strconv.FormatInt(e.Size, 10),
+	return []byte(row(e.ID, cut(orDash(e.User)), cut(orDash(e.Class)), protocol, strconv.FormatInt(e.Size, 10),
 		e.Modified.Local().Format(time.DateTime), failure)), nil
 }
 
@@ -209,6 +210,15 @@ func (l *lister) line(e *catalog.Entry) ([]byte, error) {
 // before all are known.
 func row(id, user, class, protocol, size, modified, failure string) string {
 	return fmt.Sprintf("%-22s  %-16s  %-28s %5s %9s  %s%s", id, user, class, protocol, size, modified, failure)
+}
+
+// cut shortens what would fill the screen.
+func cut(s string) string {
+	const most = 60
+	if runes := []rune(s); len(runes) > most {
+		return string(runes[:most]) + "..."
+	}
+	return s
 }
 
 func orDash(s string) string {

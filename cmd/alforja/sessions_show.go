@@ -39,6 +39,12 @@ what can be shown is shown.`,
 			if raw && dis || raw && o.asJSON || dis && o.asJSON {
 				return usageError{fmt.Errorf("--raw, --dis and --json exclude each other")}
 			}
+			if raw && isTerminal(cmd.OutOrStdout()) { // which would obey what is in it
+				return usageError{fmt.Errorf("pickles are binary, and standard output is a terminal: redirect it, or use --dis")}
+			}
+			if !store.ValidID(args[0]) {
+				return usageError{fmt.Errorf("%q is no session id", args[0])}
+			}
 			s, err := o.open(cmd)
 			if err != nil {
 				return err

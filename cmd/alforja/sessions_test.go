@@ -77,6 +77,7 @@ func TestStoresApart(t *testing.T) {
 		{real, real + "2", true},
 		{real, dir + "/other/sub", true},
 		{"none", "link", true},
+		{"", "real", true}, // names no directory: opening it says so
 	} {
 		for _, pair := range [][2]string{{c.a, c.b}, {c.b, c.a}} {
 			err := apart("directory:"+pair[0], "directory:"+pair[1])

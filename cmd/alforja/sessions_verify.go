@@ -118,11 +118,11 @@ func (v *verification) run() error {
 		return nil
 	})
 	p.clear()
-	v.summary()
+	printed := v.printCounts(v.cmd, v.counts, v.summary())
 	if err == nil && v.counts.Failed > 0 {
 		return fmt.Errorf("%s of %d failed", plural(v.counts.Failed, "session"), v.counts.Sessions)
 	}
-	return ended(ctx, err)
+	return firstOf(ended(ctx, err), printed)
 }
 
 func (v *verification) verify(ctx context.Context, info store.Info) verified {
@@ -180,20 +180,15 @@ func (v *verification) print(r *verified, said *opinion) error {
 	return err
 }
 
-func (v *verification) summary() {
-	out := v.cmd.OutOrStdout()
-	if v.asJSON {
-		printJSON(out, v.counts)
-		return
-	}
-	fmt.Fprintf(out, "%s, %d failed", plural(v.counts.Sessions, "session"), v.counts.Failed)
+func (v *verification) summary() string {
+	text := fmt.Sprintf("%s, %d failed", plural(v.counts.Sessions, "session"), v.counts.Failed)
 	if v.quarantine {
-		fmt.Fprintf(out, ", %d set aside", v.counts.SetAside)
+		text += fmt.Sprintf(", %d set aside", v.counts.SetAside)
 	}
 	if v.adviser != nil {
-		fmt.Fprintf(out, ", %d doubted by the second opinion", v.counts.Doubted)
+		text += fmt.Sprintf(", %d doubted by the second opinion", v.counts.Doubted)
 	}
-	fmt.Fprintln(out)
+	return text
 }
 
 func errorText(err error) string {
