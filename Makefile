@@ -18,7 +18,7 @@ unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 help:
 	@echo 'make demo    run the demonstration at http://$(HOST):$(PORT)/ (HOST=... PORT=...)'
 	@echo 'make test    every test and the linters'
-	@echo 'make full    the gateway under load at full length: kills, replacements, slow clients, 10 GB, and SOAK=3600 seconds'
+	@echo 'make full    what make test runs shorter: full-store, full-sessions and full-gateway, with SOAK=3600 seconds of load'
 	@echo 'make fuzz    each fuzz target for FUZZTIME=1m, or those whose name FUZZ=... matches'
 	@echo 'make build   bin/alforja'
 	@echo 'make bench   paired comparisons with the stock stack, session3 and CPython, at 8 connections'
@@ -64,10 +64,25 @@ test: setup build bin/alforja-race lint
 	$(PYTHON) -m pytest pyclient/tests
 	$(PYTHON) -m pytest -q integration
 
-# What `make test` runs shorter. The detector of races would be what slow clients wait for, and what grows.
-SOAK ?= 3600
+# What `make test` runs shorter, each with what it takes.
 .PHONY: full
-full: setup build bin/alforja-race
+full: full-store full-sessions full-gateway
+
+# 500 kills, and two minutes of Python and Go on the same sessions.
+.PHONY: full-store
+full-store: setup build bin/alforja-race
+	ALFORJA_FULL=1 $(PYTHON) -m pytest -q -s integration/test_store_interplay.py integration/test_store_crash.py
+
+# 100,000 sessions moved between stores, without the race detector.
+.PHONY: full-sessions
+full-sessions: setup build
+	ALFORJA_FULL=1 ALFORJA=$(CURDIR)/bin/alforja $(PYTHON) -m pytest -q --durations=10 \
+	  integration/test_round_trips.py integration/test_export.py integration/test_export_sql.py
+
+# Kills, replacements, slow clients, 10 GB. The detector of races would be what slow clients wait for, and what grows.
+SOAK ?= 3600
+.PHONY: full-gateway
+full-gateway: setup build bin/alforja-race
 	ALFORJA_FULL=1 $(PYTHON) -m pytest -q -s integration/test_replaced_under_load.py integration/test_killed_under_load.py \
 	  integration/test_lying_workers.py
 	ALFORJA=bin/alforja ALFORJA_SLOW_CLIENTS=1000 $(PYTHON) -m pytest -q -s integration/test_slow_clients.py
