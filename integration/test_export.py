@@ -217,6 +217,24 @@ def test_bad_lines_are_named_and_stop_nothing(tmp_path):
     assert contents(tmp_path / "s") == {"a": (b"N.", 10**9)}
 
 
+def test_hostile_lines_are_named_and_stop_nothing(tmp_path):
+    bad = [b"[" * 100_000, b"\xff\xfe\x00", b'{"id": "\xff", "pickle": "Ti4="}', b"9" * 100_000]
+    late = b'{"id": "late", "pickle": "Ti4=", "modified": "9999-01-01T00:00:00Z"}'
+    early = b'{"id": "early", "pickle": "Ti4=", "modified": "0999-01-01T00:00:00Z"}'
+    done = subprocess.run(
+        [sys.executable, "-m", "alforja.export", "-"],
+        input=b"\n".join([*bad, late, early]),
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert [line.split(b": ")[1] for line in done.stderr.splitlines()[:-1]] == [
+        b"line %d" % number for number in range(1, len(bad) + 1)
+    ]
+    found = {line["id"]: line.get("modified") for line in map(json.loads, done.stdout.splitlines())}
+    assert found == {"late": None, "early": "0999-01-01T00:00:00.000000000Z"}
+
+
 def test_a_reader_that_leaves(tmp_path):
     for i in range(300):
         make(tmp_path / "s", f"s{i}", blob="x" * 1000)

@@ -131,7 +131,7 @@ def _run(options: argparse.Namespace, strings: Strings | None) -> tuple[int, int
     """Copy, and return how many were copied, were there already, and failed."""
     copied = kept = failed = 0
     reading = _opened(options.source, False, options)
-    items: Iterable[Record | BadSession] = lines(sys.stdin) if reading is None else reading.read()
+    items: Iterable[Record | BadSession] = _lines_of_stdin() if reading is None else reading.read()
     try:
         writing = _opened(options.target, True, options)
         try:
@@ -156,6 +156,14 @@ def _run(options: argparse.Namespace, strings: Strings | None) -> tuple[int, int
         if reading is not None:
             reading.close()
     return copied, kept, failed
+
+
+def _lines_of_stdin() -> Iterator[Record | BadSession]:
+    # What is no UTF-8 must be one bad line, not the end.
+    with open(
+        sys.stdin.fileno(), encoding="utf-8", errors="surrogateescape", closefd=False
+    ) as text:
+        yield from lines(text)
 
 
 def _opened(name: str, create: bool, options: argparse.Namespace) -> Store | None:

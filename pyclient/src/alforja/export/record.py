@@ -42,7 +42,7 @@ def to_line(record: Record) -> str:
     line = {"id": record.id}
     if record.modified is not None:
         seconds, nanoseconds = divmod(record.modified, 10**9)
-        date = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+        date = "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}".format(*time.gmtime(seconds)[:6])
         line["modified"] = f"{date}.{nanoseconds:09d}Z"
     line["pickle"] = base64.b64encode(record.state).decode("ascii")
     return json.dumps(line)
@@ -60,9 +60,11 @@ def from_line(line: str) -> Record:
         state = base64.b64decode(fields["pickle"], validate=True)
         modified = fields.get("modified")
         when = None if modified is None else _nanoseconds(modified)
+        if when is not None and when > time.time_ns():
+            when = None  # or it would be idle only then
     except KeyError as error:
         raise BadSession(f"no key {error}") from error
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, RecursionError, TypeError, ValueError) as error:
         raise BadSession(f"not a JSON line of a session: {error}") from error
     if not valid(id):
         raise BadSession(f"not a session id: {id!r}")
