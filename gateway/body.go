@@ -10,8 +10,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-
-	"golang.org/x/sys/unix"
 )
 
 // bodyInMemory is how much of a request body is held in memory, in bytes;
@@ -22,12 +20,12 @@ const bodyInMemory = 64 << 10
 const firstBody = 8 << 10
 
 // BufferBodies returns a handler that reads a request's whole body before it
-// calls next, into memory up to 64 KiB and else into an unlinked file in the
-// system's temporary directory. So a slow sender occupies neither a session's
+// calls next, into memory up to 64 KiB and else into a file of spool. So a slow sender occupies neither a session's
 // lock nor a worker, and SCGI, which wants the length first, gets one for a
 // chunked body. It answers 413 to a body over limit bytes, 400 to one that
-// breaks off, 408 to one that BoundStalls has given up.
-func BufferBodies(limit int64, logger *slog.Logger, next http.Handler) http.Handler {
+// breaks off, 408 to one that BoundStalls has given up, 503 to one for which spool
+// has no room.
+func BufferBodies(limit int64, spool *Spool, logger *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// net/http hides a Content-Length beside a Transfer-Encoding, and a
 		// Transfer-Encoding in HTTP/1.0: a server before us may have seen
@@ -35,6 +33,7 @@ func BufferBodies(limit int64, logger *slog.Logger, next http.Handler) http.Hand
 		if len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1) {
 			w.Header().Set("Connection", "close")
 		}
+		limit := spool.longest(limit)
 		declared := declaredLength(r)
 		if r.ContentLength == 0 && declared == nil || r.Body == nil {
 			next.ServeHTTP(w, r)
@@ -44,7 +43,7 @@ func BufferBodies(limit int64, logger *slog.Logger, next http.Handler) http.Hand
 			failBody(w, &http.MaxBytesError{Limit: limit})
 			return
 		}
-		body, length, err := readBody(http.MaxBytesReader(w, r.Body, limit), r.ContentLength)
+		body, length, err := readBody(http.MaxBytesReader(w, r.Body, limit), r.ContentLength, spool)
 		differs := func(text string) bool { return text != strconv.FormatInt(length, 10) }
 		if err == nil && slices.ContainsFunc(declared, differs) {
 			body.Close()
@@ -81,6 +80,9 @@ func failBody(w http.ResponseWriter, err error) {
 		fail(w, http.StatusRequestTimeout, "the request body stopped coming")
 	case errors.As(err, &tooLarge):
 		fail(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a request body may have %d bytes", tooLarge.Limit))
+	case errors.Is(err, errSpoolFull):
+		w.Header().Set("Retry-After", "5")
+		fail(w, http.StatusServiceUnavailable, "too many long requests at a time")
 	case errors.As(err, &disk):
 		fail(w, http.StatusServiceUnavailable, "the request body could not be kept")
 	default:
@@ -90,7 +92,7 @@ func failBody(w http.ResponseWriter, err error) {
 
 // readBody reads all of from, of announced bytes or, where that is negative,
 // of unknown length.
-func readBody(from io.Reader, announced int64) (io.ReadCloser, int64, error) {
+func readBody(from io.Reader, announced int64, spool *Spool) (io.ReadCloser, int64, error) {
 	inMemory := announced
 	if announced < 0 || announced > bodyInMemory {
 		inMemory = bodyInMemory
@@ -106,45 +108,5 @@ func readBody(from io.Reader, announced int64) (io.ReadCloser, int64, error) {
 	if n <= inMemory {
 		return io.NopCloser(beginning), n, nil
 	}
-	return spoolBody(io.MultiReader(beginning, from))
-}
-
-// spoolBody puts a body into a file that has no name, so that it is gone when
-// the process is.
-func spoolBody(from io.Reader) (io.ReadCloser, int64, error) {
-	file, err := newSpoolFile(0)
-	if err != nil {
-		return nil, 0, err
-	}
-	if err := fillFile(file, from); err != nil {
-		file.Close()
-		return nil, 0, err
-	}
-	info, err := file.Stat()
-	if err != nil {
-		file.Close()
-		return nil, 0, err
-	}
-	return file, info.Size(), nil
-}
-
-// newSpoolFile returns a file without a name in the system's temporary
-// directory, with room for length bytes, where the file system can promise it.
-func newSpoolFile(length int64) (*os.File, error) {
-	file, err := os.CreateTemp("", "alforja-body-")
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Remove(file.Name()); err != nil {
-		file.Close()
-		return nil, err
-	}
-	if length > 0 {
-		err := unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, length)
-		if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
-			file.Close()
-			return nil, &os.PathError{Op: "fallocate", Path: file.Name(), Err: err}
-		}
-	}
-	return file, nil
+	return spool.keep(io.MultiReader(beginning, from))
 }

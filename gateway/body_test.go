@@ -40,7 +40,7 @@ func TestBufferBodies(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			handler := BufferBodies(int64(len(big)), slog.New(slog.DiscardHandler), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			handler := BufferBodies(int64(len(big)), nil, slog.New(slog.DiscardHandler), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				got, err := io.ReadAll(r.Body)
 				if err != nil {
 					t.Error(err)
@@ -68,7 +68,7 @@ func TestBufferBodies(t *testing.T) {
 func TestBodyFilesHaveNoName(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
-	body, length, err := spoolBody(bytes.NewReader(make([]byte, 1<<20)))
+	body, length, err := (*Spool)(nil).keep(bytes.NewReader(make([]byte, 1<<20)))
 	if err != nil || length != 1<<20 {
 		t.Fatal(length, err)
 	}
@@ -82,7 +82,7 @@ func TestBodyFilesHaveNoName(t *testing.T) {
 // framed, the connection is not used again.
 func TestUntrustedFraming(t *testing.T) {
 	var closes string
-	server := httptest.NewServer(BufferBodies(1<<20, slog.New(slog.DiscardHandler), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(BufferBodies(1<<20, nil, slog.New(slog.DiscardHandler), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		closes = w.Header().Get("Connection")
 	})))
 	defer server.Close()

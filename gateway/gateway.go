@@ -39,6 +39,11 @@ type Options struct {
 	Admin AdminOptions
 	// MaxBody is how long a request body may be, in bytes. Default: 1 GiB.
 	MaxBody int64
+	// MaxSpool is what the request bodies and responses that are too long for
+	// memory may take of the system's temporary directory, all together, in
+	// bytes. A request that finds no room is answered 503, a response holds its
+	// worker instead. Default: 8 GiB.
+	MaxSpool int64
 	// DrainTimeout is how long requests may take to finish when the gateway
 	// is asked to stop. Default: 30 s.
 	DrainTimeout time.Duration
@@ -59,6 +64,7 @@ type Gateway struct {
 	runDir  *runDir
 	pools   []*runningPool
 	metrics *metrics
+	spool   *Spool
 	started time.Time
 
 	mu       sync.Mutex
@@ -81,7 +87,7 @@ func New(ctx context.Context, opts Options) (_ *Gateway, err error) {
 		return nil, err
 	}
 	opts.setDefaults()
-	g := &Gateway{opts: opts, started: time.Now(), failed: make(chan error, 1), running: make(chan struct{}), draining: make(chan struct{})}
+	g := &Gateway{opts: opts, spool: NewSpool(opts.MaxSpool), started: time.Now(), failed: make(chan error, 1), running: make(chan struct{}), draining: make(chan struct{})}
 	if len(opts.Admin.Addresses) > 0 { // figures cost time: only where somebody can read them
 		g.metrics = newMetrics(g)
 		g.opts.Sessions.Store = timedStore{opts.Sessions.Store, g.metrics}
@@ -138,6 +144,7 @@ func (e *OptionsError) Error() string { return e.Reason }
 func (o *Options) Check() error {
 	for name, value := range map[string]int64{
 		"max body":      o.MaxBody,
+		"max spool":     o.MaxSpool,
 		"drain timeout": int64(o.DrainTimeout),
 		"lock wait":     int64(o.Sessions.LockWait),
 		"lock queue":    int64(o.Sessions.LockQueue),
@@ -184,6 +191,9 @@ func (o *Options) setDefaults() {
 	o.FrontOptions.setDefaults()
 	if o.MaxBody == 0 {
 		o.MaxBody = 1 << 30
+	}
+	if o.MaxSpool == 0 {
+		o.MaxSpool = 8 << 30
 	}
 	if o.DrainTimeout == 0 {
 		o.DrainTimeout = 30 * time.Second

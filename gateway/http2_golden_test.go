@@ -35,7 +35,7 @@ func TestGoldenHTTP2(t *testing.T) {
 	})
 	cert, key := writeCertificate(t, t.TempDir(), "localhost")
 	addr := openTestFronts(t, FrontOptions{HTTPS: []string{"127.0.0.1:0"}, TLSCert: cert, TLSKey: key}, nil,
-		RefuseMalformed(BufferBodies(1000, discard, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		RefuseMalformed(BufferBodies(1000, nil, discard, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			asked.Add(1)
 			proxy.ServeHTTP(w, r)
 		}))))[0].String()

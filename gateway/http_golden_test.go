@@ -36,7 +36,7 @@ func TestGoldenHTTP(t *testing.T) {
 	discard := slog.New(slog.DiscardHandler)
 	proxy := &Proxy{Pool: NewPool([]*Worker{worker}, PoolOptions{}), Logger: discard}
 	addr := openTestFronts(t, FrontOptions{HTTP: []string{"127.0.0.1:0"}}, nil,
-		RefuseMalformed(BufferBodies(1000, discard, proxy)))[0].String()
+		RefuseMalformed(BufferBodies(1000, nil, discard, proxy)))[0].String()
 	golden(t, "testdata/http/*.http", 90, func(t *testing.T, file string) string {
 		return converse(t, addr, readEscaped(t, file))
 	})

@@ -60,6 +60,12 @@ func newMetrics(g *Gateway) *metrics {
 		}, []string{"reason"}),
 	}
 	m.registry.MustRegister(m.requests, m.duration, m.queueWait, m.lockWait, m.sessions, m.storeTime, m.storeErrors, m.refused,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "alforja_spool_bytes", Help: "What bodies take of the temporary directory.",
+		}, func() float64 { return float64(g.spool.used.Load()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "alforja_spool_refused_total", Help: "Bodies for which max_spool left no room: requests answered 503, responses that held their worker.",
+		}, func() float64 { return float64(g.spool.refused.Load()) }),
 		poolCollector{g}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, reason := range []string{refusedMalformed, refusedLimit, refusedPolicy, refusedSize} {
 		m.refused.WithLabelValues(reason) // there from the start, as 0

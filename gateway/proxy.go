@@ -25,6 +25,8 @@ type Proxy struct {
 	RequestTimeout time.Duration
 	// Buffer says how much of a response is held for slow clients.
 	Buffer ResponseLimits
+	// Spool has the files for that. Default: one without a limit.
+	Spool *Spool
 	// Sendfile are the directories, absolute paths, from which applications
 	// may have files sent by an X-Sendfile header. Default: none, and the
 	// header is passed on.

@@ -33,7 +33,7 @@ func (g *Gateway) generation(opts Options) (*generation, error) {
 func (g *Gateway) handler(opts *Options) http.Handler {
 	var mounted byPrefix
 	for i, p := range g.pools {
-		mounted = append(mounted, prefixed{strings.TrimSuffix(p.config.Prefix, "/"), p.handler(opts, &opts.Pools[i])})
+		mounted = append(mounted, prefixed{strings.TrimSuffix(p.config.Prefix, "/"), p.handler(g, opts, &opts.Pools[i])})
 	}
 	for prefix, handler := range opts.Handlers {
 		mounted = append(mounted, prefixed{strings.TrimSuffix(prefix, "/"), handler})
@@ -42,7 +42,7 @@ func (g *Gateway) handler(opts *Options) http.Handler {
 		BoundStalls(opts.StallTimeout,
 			RefuseMalformed(
 				ServeStatic(opts.Static,
-					BufferBodies(opts.MaxBody, opts.Logger,
+					BufferBodies(opts.MaxBody, g.spool, opts.Logger,
 						opts.Sessions.Handler(mounted.sorted()))))))
 }
 
@@ -102,6 +102,7 @@ func (g *Gateway) Reload(ctx context.Context, opts Options) error {
 			return errStopping
 		}
 		g.now.Store(next)
+		g.spool.limit.Store(opts.MaxSpool)
 		g.replaceFronts(fronts)
 		return nil
 	})

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 )
@@ -15,8 +14,8 @@ import (
 // client has taken it, so that slow readers hold no worker.
 type ResponseLimits struct {
 	// Memory is how much of one response is held in memory, in bytes. What
-	// is longer goes to an unlinked file in the system's temporary directory,
-	// if its length is known; else the worker waits. Default: 64 KiB.
+	// is longer goes to a file of the Spool, if its length is known and there
+	// is room; else the worker waits. Default: 64 KiB.
 	Memory int
 	// File is how long a response may be that goes to a file, in bytes. What
 	// is longer is passed on while the worker writes it. Default: 1 GiB.
@@ -140,7 +139,7 @@ func (p *Proxy) copyResponse(w http.ResponseWriter, r *http.Request, resp *http.
 type heldBody struct {
 	scratch *[copyBytes]byte // from copyBuffers, where data is a part of it
 	data    []byte
-	file    *os.File
+	file    *spoolFile
 }
 
 func (h *heldBody) writeTo(w io.Writer) {
@@ -152,7 +151,7 @@ func (h *heldBody) writeTo(w io.Writer) {
 	}
 	piece := pieces.Get().(*[pieceBytes]byte)
 	defer pieces.Put(piece)
-	_, _ = io.CopyBuffer(struct{ io.Writer }{w}, h.file, piece[:])
+	_, _ = io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{h.file}, piece[:]) // by nothing but piece
 }
 
 func (h *heldBody) release() {
@@ -186,13 +185,13 @@ func (p *Proxy) take(r *http.Request, resp *http.Response, body *workerBody, mem
 		return held, nil
 	}
 	if err == errBufferFull {
-		held.file, err = newSpoolFile(resp.ContentLength)
+		held.file, err = p.Spool.create(resp.ContentLength)
 		if err != nil {
 			p.logger().Warn("response not buffered", "request", recordOf(r.Context()).requestID, "err", err)
 			body.unread(bytes.Clone(buf[:n]))
 			err = errNoSpool
 		} else {
-			err = fillFile(held.file, io.MultiReader(bytes.NewReader(buf[:n]), body))
+			err = held.file.fill(io.MultiReader(bytes.NewReader(buf[:n]), body))
 		}
 	}
 	if err != nil {
@@ -202,15 +201,6 @@ func (p *Proxy) take(r *http.Request, resp *http.Response, body *workerBody, mem
 	copyBuffers.Put(held.scratch)
 	held.scratch = nil
 	return held, nil
-}
-
-// fillFile writes a body to a file and goes back to the file's beginning.
-func fillFile(file *os.File, from io.Reader) error {
-	if _, err := io.Copy(file, from); err != nil {
-		return err
-	}
-	_, err := file.Seek(0, io.SeekStart)
-	return err
 }
 
 var errBufferFull = errors.New("buffer full")

@@ -196,11 +196,12 @@ func (g *Gateway) openAPI(ctx context.Context, p *runningPool) error {
 }
 
 // handler has the pool's workers answer.
-func (p *runningPool) handler(opts *Options, config *WorkerPool) http.Handler {
+func (p *runningPool) handler(g *Gateway, opts *Options, config *WorkerPool) http.Handler {
 	return &Proxy{
 		Pool:           p.pool,
 		RequestTimeout: config.RequestTimeout,
 		Buffer:         opts.Response,
+		Spool:          g.spool,
 		Sendfile:       opts.Sendfile,
 		APIPath:        p.apiPath,
 		Logger:         opts.Logger,

@@ -26,6 +26,7 @@ type frontSettings struct {
 	maxHeader         byteSize
 	maxConnections    int
 	maxBody           byteSize
+	maxSpool          byteSize
 	headerTimeout     time.Duration
 	stallTimeout      time.Duration
 	idleTimeout       time.Duration
@@ -56,7 +57,8 @@ func (s *frontSettings) addFlags(flags *pflag.FlagSet) {
 
 // addSharedFlags adds those that demo has too.
 func (s *frontSettings) addSharedFlags(flags *pflag.FlagSet) {
-	s.maxBody, s.maxHeader, s.responseMemory, s.responseFile = 1<<30, 64<<10, 64<<10, 1<<30
+	s.maxBody, s.maxSpool, s.maxHeader, s.responseMemory, s.responseFile = 1<<30, 8<<30, 64<<10, 64<<10, 1<<30
+	flags.Var(&s.maxSpool, "max-spool", "how much of the temporary directory request bodies and responses may take, all together, in `bytes`; further requests are answered 503, further responses hold their worker")
 	flags.Var(&s.maxBody, "max-body", "longest request body in `bytes`, or as 100M")
 	flags.Var(&s.maxHeader, "max-header", "longest request header in `bytes`, or as 64K")
 	flags.IntVar(&s.maxConnections, "max-connections", 10_000, "how many connections one address serves at a time; more wait")
@@ -96,7 +98,7 @@ func (s *frontSettings) addTo(opts *gateway.Options) error {
 		StallTimeout:    s.stallTimeout,
 		IdleTimeout:     s.idleTimeout,
 	}
-	opts.MaxBody = int64(s.maxBody)
+	opts.MaxBody, opts.MaxSpool = int64(s.maxBody), int64(s.maxSpool)
 	opts.Response = gateway.ResponseLimits{Memory: int(s.responseMemory), File: int64(s.responseFile)}
 	opts.Static = map[string]string{}
 	for _, text := range s.static {
