@@ -138,8 +138,9 @@ func (l *lease) unreachable(err error) {
 // hung notes that the worker did not answer in time, and gives it back. It is
 // still busy with the request: a supervised one is killed, one that is not
 // ours is left alone for a while, as after a failed dial. One that is only
-// starting is not at the request yet: ended for it, it would have to begin anew
-// for as long as requests come. How long it may take is the supervisor's matter.
+// starting and has not accepted the request is not at it yet: ended for it, it
+// would have to begin anew for as long as requests come. How long it may take is
+// the supervisor's matter.
 func (l *lease) hung() {
 	if l.member.kill == nil {
 		l.unreachable(errHung)
@@ -152,9 +153,11 @@ func (l *lease) hung() {
 	l.release()
 }
 
-// isStarting reports whether a member's process has shown no sign of life yet.
+// isStarting reports whether a member's process has shown no sign of life yet:
+// it has not said that it is ready, answered nothing, and left what has been sent
+// to it where it is.
 func (p *Pool) isStarting(m *member) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return m.process == processStarting && !m.answered.Load()
+	return m.process == processStarting && !m.answered.Load() && m.backlog()
 }

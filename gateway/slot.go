@@ -71,6 +71,7 @@ func newSlot(name string, s *Supervisor) (*slot, error) {
 				c.abort()
 			}
 		},
+		backlog: sl.backlog,
 	}
 	return sl, nil
 }
@@ -188,18 +189,22 @@ func (sl *slot) keepRunning() {
 	}
 }
 
+// backlog reports whether connections wait in the socket's backlog.
+func (sl *slot) backlog() bool {
+	fds := []unix.PollFd{{Fd: int32(sl.socket.Fd()), Events: unix.POLLIN}}
+	for {
+		ready, err := unix.Poll(fds, 0)
+		if err != unix.EINTR {
+			return err == nil && ready > 0
+		}
+	}
+}
+
 // refuseWaiting closes the connections that wait in the socket's backlog:
 // while no process runs, their clients are better told than left waiting.
 func (sl *slot) refuseWaiting() {
 	fd := int(sl.socket.Fd())
-	for {
-		ready, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil || ready == 0 {
-			return
-		}
+	for sl.backlog() {
 		conn, _, err := unix.Accept4(fd, unix.SOCK_CLOEXEC)
 		if err != nil {
 			return

@@ -24,6 +24,9 @@ type Worker struct {
 	// kill ends the process behind it, so that a new one is started. Nil for
 	// a worker that is not ours.
 	kill func()
+	// backlog reports whether connections wait that its process has not
+	// accepted. Set where kill is.
+	backlog func() bool
 }
 
 // A WorkerState is what a worker is at, in logs, metrics and answers to the

@@ -198,6 +198,18 @@ def test_a_slow_start_is_no_hang(site):
     assert len(g.logged("worker started")) == 2
 
 
+def test_a_stock_server_that_hangs_at_its_first_request(gateway, tmp_path):
+    """It never says that it is ready; that it has accepted the request is known all the same."""
+    g = gateway(
+        "--workers", "1", "--mode", "shared", "--request-timeout", "1s",
+        command=harness.stock("testapp.create_shared_publisher"), env={"SESSIONS_DIR": str(tmp_path / "sessions")},
+    )  # fmt: skip
+    assert Client(g.http).get("/sleep?ms=60000").status == 504
+    [ended] = g.logged("worker ended")
+    assert "signal: aborted" in ended["err"]
+    wait_until(lambda: Client(g.http).get("/plain").status == 200, "the next one answers")
+
+
 def test_surroundings(gateway, tmp_path):
     """A worker that only says where it runs: the interpreter of the tests may be closed to nobody."""
     nobody = pwd.getpwnam("nobody")
