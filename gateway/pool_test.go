@@ -164,8 +164,8 @@ func TestPoolKeepsDeadAndPausedApart(t *testing.T) {
 
 func TestPoolGetsRidOfHungWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		killed := false
-		ours := &Worker{Name: "ours", kill: func() { killed = true }}
+		killed, backlog := false, true
+		ours := &Worker{Name: "ours", kill: func() { killed = true }, backlog: func() bool { return backlog }}
 		p := NewPool([]*Worker{ours}, PoolOptions{QueueWait: time.Minute})
 		acquire(t, p).hung()
 		if _, err := p.acquire(t.Context()); !killed || !errors.Is(err, ErrQueueWait) {
@@ -179,6 +179,13 @@ func TestPoolGetsRidOfHungWorkers(t *testing.T) {
 		acquire(t, p).hung()
 		if l := acquire(t, p); killed {
 			t.Errorf("killed while it was starting: %v", l)
+		} else {
+			l.release()
+		}
+
+		backlog = false
+		if acquire(t, p).hung(); !killed {
+			t.Error("not killed although it had accepted the request")
 		}
 
 		p = NewPool([]*Worker{{Name: "theirs"}}, PoolOptions{})
