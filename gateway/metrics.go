@@ -19,6 +19,7 @@ import (
 // are in seconds.
 type metrics struct {
 	registry    *prometheus.Registry
+	own         []prometheus.Collector // all but Go's and the process's
 	requests    *prometheus.CounterVec
 	duration    prometheus.Histogram
 	queueWait   prometheus.Histogram
@@ -59,14 +60,18 @@ func newMetrics(g *Gateway) *metrics {
 			Name: "alforja_sessions_refused_total", Help: "Sessions that could not be used and were set aside, by reason.",
 		}, []string{"reason"}),
 	}
-	m.registry.MustRegister(m.requests, m.duration, m.queueWait, m.lockWait, m.sessions, m.storeTime, m.storeErrors, m.refused,
+	m.own = []prometheus.Collector{
+		m.requests, m.duration, m.queueWait, m.lockWait, m.sessions, m.storeTime, m.storeErrors, m.refused,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "alforja_spool_bytes", Help: "What bodies take of the temporary directory.",
 		}, func() float64 { return float64(g.spool.used.Load()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "alforja_spool_refused_total", Help: "Bodies for which max_spool left no room: requests answered 503, responses that held their worker.",
 		}, func() float64 { return float64(g.spool.refused.Load()) }),
-		poolCollector{g}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		poolCollector{g},
+	}
+	m.registry.MustRegister(m.own...)
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, reason := range []string{refusedMalformed, refusedLimit, refusedPolicy, refusedSize} {
 		m.refused.WithLabelValues(reason) // there from the start, as 0
 	}
