@@ -22,7 +22,7 @@ help:
 	@echo 'make fuzz    each fuzz target for FUZZTIME=1m, or those whose name FUZZ=... matches'
 	@echo 'make build   bin/alforja'
 	@echo 'make bench   paired comparisons with the stock stack, session3 and CPython, at 8 connections'
-	@echo 'make bench-all  of all stacks, at 1, 8, 32 and 256 connections, and with one hot session: an hour and a half'
+	@echo 'make bench-all  of all stacks, at 1, 8, 32 and 256 connections, and with one hot session: an hour'
 	@echo 'make differential  package pickle beside CPython, on N=... made-up pickles'
 	@echo 'make matrix  every Python, Quixote and session3, into docs/compatibility.md'
 	@echo 'make lint    the linters alone'

@@ -56,7 +56,7 @@ func (g *Gateway) complete(opts *Options) {
 	}
 }
 
-var errReloading = errors.New("another reload is under way")
+var errReloading = errors.New("another reload, or a replacement of the program, is under way")
 
 // Reload replaces the workers of all pools by fresh ones, as Supervisor.Reload
 // does, and has requests that arrive from then on answered by other options;
@@ -95,7 +95,7 @@ func (g *Gateway) Reload(ctx context.Context, opts Options) error {
 		return err
 	}
 	defer notifyReloading(g.opts.Logger)()
-	return g.reloadPools(ctx, opts.Pools, func() error {
+	return g.reloadPools(ctx, &opts, func() error {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		if g.isDraining() {
@@ -172,7 +172,8 @@ func (g *Gateway) otherFronts(o *FrontOptions) ([]*front, error) {
 
 // reloadPools has the workers of all pools replaced; swap is called when all
 // of the new ones are ready and all of the old ones are still there.
-func (g *Gateway) reloadPools(ctx context.Context, pools []WorkerPool, swap func() error) error {
+func (g *Gateway) reloadPools(ctx context.Context, opts *Options, swap func() error) error {
+	pools := opts.Pools
 	reloads := make([]*reload, len(pools))
 	failures := make([]error, len(pools))
 	var starting sync.WaitGroup
@@ -182,7 +183,7 @@ func (g *Gateway) reloadPools(ctx context.Context, pools []WorkerPool, swap func
 		}
 		starting.Go(func() {
 			var err error
-			if reloads[i], err = p.supervisor.prepareReload(ctx, g.supervised(pools[i])); err != nil {
+			if reloads[i], err = p.supervisor.prepareReload(ctx, g.supervised(opts, pools[i])); err != nil {
 				failures[i] = fmt.Errorf("pool %s: %w", p.config.label(), err)
 			}
 		})

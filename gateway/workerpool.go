@@ -119,7 +119,7 @@ func (g *Gateway) openPool(ctx context.Context, config WorkerPool) (_ *runningPo
 		}
 	}
 	if len(config.Backends) == 0 {
-		p.supervisor, err = NewSupervisor(g.supervised(config), p.pool)
+		p.supervisor, err = NewSupervisor(g.supervised(&g.opts, config), p.pool)
 		return p, err
 	}
 	p.backends = &backends{
@@ -155,15 +155,15 @@ func (p *runningPool) status() (workers []WorkerStatus, waiting int) {
 }
 
 // supervised returns the supervisor's options of a pool.
-func (g *Gateway) supervised(config WorkerPool) SupervisorOptions {
-	opts := config.Supervised
-	opts.SocketDir = g.runDir.path
-	opts.Keep = g.opts.Sessions.Mode != Shared
-	opts.Concurrency = config.Concurrency
-	opts.Name = config.Name
-	opts.Logger = g.opts.Logger
-	opts.hides = idsBehind(cmp.Or(g.opts.Sessions.CookieName, standardCookie))
-	return opts
+func (g *Gateway) supervised(opts *Options, config WorkerPool) SupervisorOptions {
+	s := config.Supervised
+	s.SocketDir = g.runDir.path
+	s.Keep = g.opts.Sessions.Mode != Shared
+	s.Concurrency = config.Concurrency
+	s.Name = config.Name
+	s.Logger = g.opts.Logger
+	s.hides = idsBehind(cmp.Or(opts.Sessions.CookieName, standardCookie))
+	return s
 }
 
 // openAPI opens the socket by which a pool's workers reach other sessions. It

@@ -130,6 +130,14 @@ def test_trusted_proxies(site):
     assert site.get("/environ", **says).json()["REMOTE_ADDR"] == "127.0.0.1"
 
 
+def test_cookie(site):
+    """Its name, and that workers' output shows no session under it."""
+    site.set(cookie="other")
+    assert site.get("/crash", Cookie="other=" + 5 * "secret").status == 500
+    assert any("other=secretse" in line["line"] for line in site.gateway.logged("HTTP_COOKIE"))
+    assert 5 * "secret" not in site.gateway.text()
+
+
 def test_access_log(site):
     """From the log of all else to a file, to another in another format, and back."""
     files = [site.tmp / "first", site.tmp / "second"]
