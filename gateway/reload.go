@@ -140,11 +140,11 @@ func (g *Gateway) keepFixed(opts *Options) {
 	if !slices.Equal(is.HTTPS, was.HTTPS) {
 		is.TLSCert, is.TLSKey = was.TLSCert, was.TLSKey
 	}
+	if !slices.Equal(is.ProxyProtocol, was.ProxyProtocol) { // whom to trust was meant for others
+		is.TrustedProxies = g.now.Load().opts.TrustedProxies
+	}
 	is.HTTP, is.HTTPS, is.SCGI, is.ProxyProtocol = was.HTTP, was.HTTPS, was.SCGI, was.ProxyProtocol
 	is.SocketMode, is.SocketOwner, is.SocketGroup = was.SocketMode, was.SocketOwner, was.SocketGroup
-	if len(is.ProxyProtocol) > 0 && len(is.TrustedProxies) == 0 {
-		is.TrustedProxies = g.now.Load().opts.TrustedProxies // nobody could connect there
-	}
 	opts.Admin, opts.RunDir, opts.Logger = g.opts.Admin, g.opts.RunDir, g.opts.Logger
 }
 

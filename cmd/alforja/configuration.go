@@ -19,7 +19,8 @@ func configurationReference() string {
 
 ` + "`alforja serve --config FILE`" + ` reads a TOML file. Each key is a flag of
 ` + "`alforja serve`" + ` too, with ` + "`-` for `_`" + `; the command line wins. A key that may be
-repeated as a flag is a list here. Durations are written ` + "`\"30s\"`, `\"5m\"`, `\"2h\"`" + `.
+repeated as a flag is a list here. Durations are written ` + "`\"30s\"`, `\"5m\"`, `\"2h\"`" + `, sizes
+` + "`1000000`, `\"64K\"`, `\"100M\"` or `\"2G\"`" + `.
 ` + "`alforja check --config FILE`" + ` says what is wrong with a file, by line.
 
 SIGHUP and ` + "`alforja reload`" + ` take up what has changed of the keys with a "yes" under reload, and of ` + "`command`" + `:

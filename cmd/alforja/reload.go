@@ -90,12 +90,17 @@ var restartFlags = []string{
 	"mode", "key-file", "log-format", "worker-user", "name", "prefix",
 }
 
+// restartWith are flags that stay as they were while another one does.
+var restartWith = map[string]string{"tls-cert": "https", "tls-key": "https", "trusted-proxy": "proxy-protocol"}
+
 // restartKeys lists the keys that differ and need a restart.
 func (s *settings) restartKeys(now *settings) []string {
 	found := map[string]bool{}
 	compare := func(before, after *pflag.FlagSet) {
+		differs := func(name string) bool { return before.Lookup(name).Value.String() != after.Lookup(name).Value.String() }
 		after.VisitAll(func(f *pflag.Flag) {
-			if before.Lookup(f.Name).Value.String() != f.Value.String() && slices.Contains(restartFlags, f.Name) {
+			with, depends := restartWith[f.Name]
+			if differs(f.Name) && (slices.Contains(restartFlags, f.Name) || depends && differs(with)) {
 				found[strings.ReplaceAll(f.Name, "-", "_")] = true
 			}
 		})
