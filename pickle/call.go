@@ -12,6 +12,9 @@ func (m *machine) reduce() error {
 	if err != nil {
 		return err
 	}
+	if args.kind() == KindObject {
+		return m.callSpread(callable, RoleCallable, args, false)
+	}
 	if class, ok := m.maker(callable); ok && args.b() == 0 {
 		return m.pushMade(class, args)
 	}
@@ -127,6 +130,9 @@ func (m *machine) makeObject(args value, keywords bool) error {
 	class, err := m.popGlobal()
 	if err != nil {
 		return err
+	}
+	if args.kind() == KindObject {
+		return m.callSpread(class, RoleClass, args, keywords)
 	}
 	shape := m.shape(m.elements(args))
 	shape.Keywords = keywords
@@ -252,7 +258,7 @@ func (m *machine) pushPersistent() error {
 
 func (m *machine) popTuple() (value, error) {
 	v, err := m.pop()
-	if err == nil && v.kind() != KindTuple {
+	if err == nil && v.kind() != KindTuple && !m.mayBeTuple(v) {
 		err = m.fail("the arguments are not a tuple made by this pickle")
 	}
 	return v, err

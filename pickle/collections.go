@@ -9,6 +9,8 @@ func Mapping(v Value) (items []Item, ok bool) {
 	case *Object:
 		class, _ := v.Class()
 		switch {
+		case v.ArgsObject != nil:
+			return nil, false
 		case class == Import{"collections", "Counter"} && v.Args != nil && len(v.Args.Items) == 1:
 			if d, ok := v.Args.Items[0].(*Dict); ok {
 				return d.Items, true
@@ -66,6 +68,8 @@ func Sequence(v Value) (items []Value, ok bool) {
 	case *Object:
 		class, _ := v.Class()
 		switch {
+		case v.ArgsObject != nil:
+			return nil, false
 		case class == Import{"collections", "deque"}:
 			items, _, ok := dequeOf(v)
 			return items, ok

@@ -81,7 +81,7 @@ func renamed(i Import) Import {
 
 // reduce reads REDUCE: callable(*args).
 func (d *decoder) reduce() error {
-	args, err := d.popTuple()
+	args, argsObject, err := d.popArgs()
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (d *decoder) reduce() error {
 	if err != nil {
 		return err
 	}
-	if g, ok := callable.(Import); ok && d.protocol < 5 {
+	if g, ok := callable.(Import); ok && d.protocol < 5 && argsObject == nil {
 		if v := d.spelledByCall(g, args.Items); v != nil {
 			d.push(v)
 			if d.copied > d.limits.MaxHashed {
@@ -98,7 +98,7 @@ func (d *decoder) reduce() error {
 			return nil
 		}
 	}
-	return d.pushObject(Object{How: Reduce, Callable: callable, Args: args})
+	return d.pushObject(Object{How: Reduce, Callable: callable, Args: args, ArgsObject: argsObject})
 }
 
 // spelledByCall returns the value for which the pickle's protocol has no
@@ -199,11 +199,11 @@ func (d *decoder) charge(n int) (beyond bool) {
 func bytesCopied(n int) int { return 1 + n/16 }
 
 func (d *decoder) newObj() error {
-	args, err := d.popTuple()
+	args, argsObject, err := d.popArgs()
 	if err != nil {
 		return err
 	}
-	return d.makeObject(Object{How: NewObj, Args: args})
+	return d.makeObject(Object{How: NewObj, Args: args, ArgsObject: argsObject})
 }
 
 func (d *decoder) newObjEx() error {
@@ -215,11 +215,11 @@ func (d *decoder) newObjEx() error {
 	if !ok {
 		return d.fail("the keyword arguments are not a dict")
 	}
-	args, err := d.popTuple()
+	args, argsObject, err := d.popArgs()
 	if err != nil {
 		return err
 	}
-	return d.makeObject(Object{How: NewObjEx, Args: args, Kwargs: kwargs})
+	return d.makeObject(Object{How: NewObjEx, Args: args, ArgsObject: argsObject, Kwargs: kwargs})
 }
 
 func (d *decoder) makeObject(o Object) error {
@@ -375,14 +375,19 @@ func (d *decoder) binPersID() error {
 	return nil
 }
 
-func (d *decoder) popTuple() (*Tuple, error) {
+// popArgs pops the arguments of a call: a tuple, or an instance that may be one.
+func (d *decoder) popArgs() (*Tuple, *Object, error) {
 	v, err := d.pop()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	t, ok := v.(*Tuple)
-	if !ok {
-		return nil, d.fail("the arguments are not a tuple made by this pickle")
+	switch v := v.(type) {
+	case *Tuple:
+		return v, nil, nil
+	case *Object:
+		if _, ok := v.Class(); ok {
+			return d.arena.tuple(nil, d.pos), v, nil
+		}
 	}
-	return t, nil
+	return nil, nil, d.fail("the arguments are not a tuple made by this pickle")
 }

@@ -78,6 +78,9 @@ func (m *depthMeter) object(o *Object, depth int) bool {
 	if o.outer != nil && !m.object(o.outer, depth) {
 		return false
 	}
+	if o.ArgsObject != nil && !m.walk(o.ArgsObject, depth) {
+		return false
+	}
 	if o.Kwargs != nil && !m.walk(o.Kwargs, depth) {
 		return false
 	}

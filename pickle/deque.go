@@ -18,7 +18,7 @@ var dequeType = reflect.TypeFor[Deque]()
 // list. ok is false for what else a pickle may call deque with, and for a
 // deque that holds nothing ever.
 func dequeOf(o *Object) (items []Value, maxLen int, ok bool) {
-	if class, _ := o.Class(); class != (Import{"collections", "deque"}) || o.Args == nil || len(o.Args.Items) > 2 {
+	if class, _ := o.Class(); class != (Import{"collections", "deque"}) || o.Args == nil || o.ArgsObject != nil || len(o.Args.Items) > 2 {
 		return nil, 0, false
 	}
 	args := o.Args.Items

@@ -103,31 +103,42 @@ func (e *encoder) saveStep(o *Object, s Step) error {
 
 // make writes the call that makes o.
 func (e *encoder) make(o *Object) error {
+	if o.ArgsObject != nil {
+		return e.makeWith(o, o.ArgsObject)
+	}
 	args := o.Args
 	if args == nil {
 		args = new(Tuple)
 	}
-	switch o.How {
-	case NewObj:
-		if e.protocol < 2 {
-			return e.call("copyreg", "__newobj__", append([]Value{o.Callable}, args.Items...)...)
-		}
-		return e.callWith(opNewObj, o.Callable, args)
-	case NewObjEx:
-		kwargs := o.Kwargs
-		if kwargs == nil {
-			kwargs = new(Dict)
-		}
-		if e.protocol < 4 {
-			return e.call("copyreg", "__newobj_ex__", o.Callable, args, kwargs)
-		}
-		return e.callWith(opNewObjEx, o.Callable, args, kwargs)
-	case Reduce:
-		return e.callWith(opReduce, o.Callable, args)
-	case Inst, Obj:
+	if o.How == NewObj && e.protocol < 2 {
+		return e.call("copyreg", "__newobj__", append([]Value{o.Callable}, args.Items...)...)
+	}
+	if o.How == Inst || o.How == Obj {
 		return e.instantiate(o, args.Items)
 	}
+	return e.makeWith(o, args)
+}
+
+// makeWith writes the call that makes o with args, a tuple or an ArgsObject.
+func (e *encoder) makeWith(o *Object, args Value) error {
+	switch {
+	case o.How == Reduce:
+		return e.callWith(opReduce, o.Callable, args)
+	case o.How == NewObj && e.protocol >= 2:
+		return e.callWith(opNewObj, o.Callable, args)
+	case o.How == NewObjEx && e.protocol >= 4:
+		return e.callWith(opNewObjEx, o.Callable, args, o.keywords())
+	case o.How == NewObj || o.How == NewObjEx:
+		return e.call("copyreg", "__newobj_ex__", o.Callable, args, o.keywords())
+	}
 	return e.fail("an Object made in no known way")
+}
+
+func (o *Object) keywords() *Dict {
+	if o.Kwargs != nil {
+		return o.Kwargs
+	}
+	return new(Dict)
 }
 
 func (e *encoder) callWith(op byte, operands ...Value) error {

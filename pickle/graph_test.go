@@ -90,6 +90,11 @@ func (c *graphs) object(a, b *Object, path string) {
 	}
 	c.same(a.Callable, b.Callable, path+".callable")
 	c.all(a.Args.Items, b.Args.Items, path+".args")
+	if a.ArgsObject != nil && b.ArgsObject != nil {
+		c.same(a.ArgsObject, b.ArgsObject, path+".args")
+	} else if a.ArgsObject != b.ArgsObject {
+		c.err = fmt.Errorf("%s: args %v and %v", path, a.ArgsObject, b.ArgsObject)
+	}
 	if a.Kwargs != nil && b.Kwargs != nil {
 		c.same(a.Kwargs, b.Kwargs, path+".kwargs")
 	}

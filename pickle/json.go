@@ -211,6 +211,10 @@ func (w *jsonWriter) exactObject(o *Object) error {
 		return err
 	}
 	switch {
+	case o.ArgsObject != nil:
+		if err := w.field("args", o.ArgsObject); err != nil {
+			return err
+		}
 	case o.Args == nil || len(o.Args.Items) == 0:
 	case w.shared(o.Args) == nil:
 		if err := w.items("args", o.Args.Items); err != nil {

@@ -67,7 +67,7 @@ func (r *jsonReader) object(o *Object, n *jsonNode) error {
 	return nil
 }
 
-// arguments reads args, an array or a tuple with an identity, and kwargs.
+// arguments reads args, an array, a tuple with an identity or an instance, and kwargs.
 func (r *jsonReader) arguments(o *Object, n *jsonNode) error {
 	o.Args = new(Tuple)
 	if args := n.field("args"); args != nil {
@@ -80,11 +80,14 @@ func (r *jsonReader) arguments(o *Object, n *jsonNode) error {
 			if err != nil {
 				return err
 			}
-			t, ok := v.(*Tuple)
-			if !ok {
-				return args.fail("args must be an array or a tuple")
+			switch v := v.(type) {
+			case *Tuple:
+				o.Args = v
+			case *Object:
+				o.ArgsObject = v
+			default:
+				return args.fail("args must be an array, a tuple or an object")
 			}
-			o.Args = t
 		}
 	}
 	kwargs := n.field("kwargs")

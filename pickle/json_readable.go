@@ -29,6 +29,10 @@ func (w *jsonWriter) readableObject(o *Object) error {
 		return err
 	}
 	switch {
+	case o.ArgsObject != nil:
+		if err := w.field("$args", o.ArgsObject); err != nil {
+			return err
+		}
 	case o.Args != nil && w.shared(o.Args) != nil:
 		if err := w.field("$args", o.Args); err != nil {
 			return err

@@ -113,7 +113,11 @@ func (w *jsonWriter) surveyObject(o *Object) error {
 	if err := w.survey(o.Callable); err != nil {
 		return err
 	}
-	if o.Args != nil {
+	if o.ArgsObject != nil {
+		if err := w.survey(o.ArgsObject); err != nil {
+			return err
+		}
+	} else if o.Args != nil {
 		if err := w.survey(o.Args); err != nil {
 			return err
 		}

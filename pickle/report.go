@@ -99,4 +99,5 @@ type Args struct {
 	Kinds    [4]Kind // of the first four
 	Rest     Kind    // of all the others: KindMixed when they differ
 	Keywords bool    // keyword arguments follow (NEWOBJ_EX)
+	Unknown  bool    // an instance of an application's class is spread, a namedtuple mostly: Count and kinds are 0
 }

@@ -130,7 +130,7 @@ func (p *permission) covers(g *Global) bool {
 	if g.Role == RoleLoaded {
 		return true
 	}
-	return !g.Args.Keywords && p.accepts(&g.Args)
+	return !g.Args.Keywords && !g.Args.Unknown && p.accepts(&g.Args)
 }
 
 func (p *permission) accepts(a *Args) bool {

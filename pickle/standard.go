@@ -24,7 +24,7 @@ func (u UUID) String() string {
 // complex128. ok is false for everything else, and for what does not fit.
 func standardValue(o *Object) (v any, ok bool) {
 	class, named := o.Class()
-	if !named || o.Args == nil {
+	if !named || o.Args == nil || o.ArgsObject != nil {
 		return nil, false
 	}
 	args := o.Args.Items

@@ -89,6 +89,11 @@ type Object struct {
 	Args     *Tuple // never nil where a pickle was decoded
 	Kwargs   *Dict  // for NewObjEx
 
+	// ArgsObject is passed in place of Args, which are then empty, when it is
+	// not nil: an instance of a subclass of tuple, such as a namedtuple, which
+	// CPython spreads as it does a tuple. Not for Inst and Obj.
+	ArgsObject *Object
+
 	ListItems []Value // appended to the object: APPEND, APPENDS
 	DictItems []Item  // set in the object: SETITEM, SETITEMS
 

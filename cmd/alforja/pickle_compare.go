@@ -107,7 +107,7 @@ func (c *comparison) sameContainer(want pickle.Value, got any, path string) {
 		}
 	case *pickle.Object:
 		o, ok := got.(*opinionObject)
-		if !ok || o.class == nil || want.How == pickle.NewObjEx {
+		if !ok || o.class == nil || want.How == pickle.NewObjEx || want.ArgsObject != nil {
 			return
 		}
 		c.all(want.Args.Items, o.args, path+".args")

@@ -252,6 +252,7 @@ type globalFields struct {
 	Offset  int      `json:"offset"`
 	Args    []string `json:"args,omitempty"` // kinds of the first four
 	Count   int      `json:"args_count"`
+	Unknown bool     `json:"args_unknown,omitempty"`
 	Derived bool     `json:"derived,omitempty"`
 	State   bool     `json:"state,omitempty"`
 	Items   bool     `json:"items,omitempty"`
@@ -262,7 +263,7 @@ func newReportFields(r *pickle.Report) reportFields {
 	for _, g := range r.Globals {
 		f := globalFields{
 			Module: g.Module, Name: g.Name, Role: g.Role.String(), Offset: g.Offset,
-			Count: g.Args.Count, Derived: g.Derived, State: g.State, Items: g.Items,
+			Count: g.Args.Count, Unknown: g.Args.Unknown, Derived: g.Derived, State: g.State, Items: g.Items,
 		}
 		for _, kind := range g.Args.Kinds[:min(g.Args.Count, len(g.Args.Kinds))] {
 			f.Args = append(f.Args, kind.String())

@@ -65,6 +65,9 @@ func (w *walk) value(v pickle.Value) {
 func (w *walk) object(o *pickle.Object) {
 	w.value(o.Callable)
 	w.copies(o.Args)
+	if o.ArgsObject != nil {
+		w.copies(o.ArgsObject)
+	}
 	if o.Kwargs != nil {
 		w.copies(o.Kwargs)
 	}

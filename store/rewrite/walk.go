@@ -79,6 +79,9 @@ func (w *walk) dict(d *pickle.Dict) {
 func (w *walk) object(o *pickle.Object) {
 	w.value(&o.Callable)
 	w.tuple(o.Args)
+	if o.ArgsObject != nil && !w.again(o.ArgsObject) {
+		w.object(o.ArgsObject)
+	}
 	w.dict(o.Kwargs)
 	w.values(o.ListItems)
 	w.items(o.DictItems)
