@@ -13,6 +13,11 @@ type DecodeOptions struct {
 
 	// Python2 says what a str of Python 2 becomes. Default: Python2Keep.
 	Python2 Python2Strings
+
+	// Python2Types keeps what Python 2 tells apart and Python 3 does not, for
+	// Append below protocol 3: int and long (Python2Int), and two names that
+	// became one (Python2Import). Default: false, they are Int and Import.
+	Python2Types bool
 }
 
 // Python2Strings says what a str of Python 2 (STRING, BINSTRING and
@@ -52,7 +57,7 @@ func Decode(data []byte, options DecodeOptions) (Value, error) {
 	d := decoders.Get().(*decoder)
 	defer d.release()
 	d.start(string(data), limits)
-	d.python2 = options.Python2
+	d.python2, d.python2Types = options.Python2, options.Python2Types
 	v, err := d.run()
 	if err != nil {
 		return nil, err
@@ -98,6 +103,8 @@ type decoder struct {
 	weigh   int // offset from which on MaxMemory is looked at again
 	limits  Limits
 	python2 Python2Strings
+
+	python2Types bool
 }
 
 func (d *decoder) release() {

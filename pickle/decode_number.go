@@ -58,7 +58,7 @@ func (d *decoder) textInt() error {
 	case "01":
 		d.push(Bool(true))
 	default:
-		return d.decimal(s)
+		return d.decimal(s, false)
 	}
 	return nil
 }
@@ -69,10 +69,10 @@ func (d *decoder) textLong() error {
 	if err != nil {
 		return err
 	}
-	return d.decimal(strings.TrimSuffix(s, "L"))
+	return d.decimal(strings.TrimSuffix(s, "L"), true)
 }
 
-func (d *decoder) decimal(s string) error {
+func (d *decoder) decimal(s string, long bool) error {
 	digits := strings.TrimPrefix(s, "-")
 	if len(digits) > d.limits.MaxDigits {
 		return d.beyond("MaxDigits", d.limits.MaxDigits)
@@ -82,7 +82,7 @@ func (d *decoder) decimal(s string) error {
 		return d.fail("not an integer as Python writes it")
 	}
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
-		d.push(Int(n))
+		d.push(d.integer(n, long))
 		return nil
 	}
 	n := new(BigInt)
@@ -125,10 +125,14 @@ func (d *decoder) long(size int) error {
 		if shift := 64 - 8*len(s); len(s) > 0 {
 			n = n << shift >> shift
 		}
-		d.push(Int(n))
+		d.push(d.integer(n, true))
 		return nil
 	}
-	d.push(bigOrInt(littleEndian([]byte(s))))
+	v := bigOrInt(littleEndian([]byte(s)))
+	if n, ok := v.(Int); ok {
+		v = d.integer(int64(n), true)
+	}
+	d.push(v)
 	return nil
 }
 

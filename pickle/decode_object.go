@@ -12,20 +12,20 @@ func (d *decoder) global() error {
 	return nil
 }
 
-func (d *decoder) globalLines() (Import, error) {
+func (d *decoder) globalLines() (Value, error) {
 	module, err := d.line()
 	if err != nil {
-		return Import{}, err
+		return nil, err
 	}
 	name, err := d.line()
 	if err != nil {
-		return Import{}, err
+		return nil, err
 	}
 	if !utf8.ValidString(module) || !utf8.ValidString(name) {
-		return Import{}, d.fail("not UTF-8")
+		return nil, d.fail("not UTF-8")
 	}
 	if len(module)+len(name) > maxName {
-		return Import{}, d.fail("the names are too long")
+		return nil, d.fail("the names are too long")
 	}
 	return d.resolve(module, name), nil
 }
@@ -60,9 +60,9 @@ func nameText(v Value) (text string, ok bool) {
 }
 
 // resolve maps names as Unpickler.find_class does under fix_imports.
-func (d *decoder) resolve(module, name string) Import {
+func (d *decoder) resolve(module, name string) Value {
 	if d.protocol < 3 {
-		return renamed(Import{module, name})
+		return d.python2Import(Import{module, name})
 	}
 	return Import{module, name}
 }

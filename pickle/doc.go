@@ -59,7 +59,8 @@
 //
 // A pickle of Python 2 is read as Python 3 reads it: int and long are one type,
 // and names are those of Python 3. Its str is bytes of which only the writer
-// knows whether they are text; DecodeOptions.Python2 says what they become.
+// knows whether they are text; DecodeOptions.Python2 says what they become. With
+// DecodeOptions.Python2Types, Append writes what Python 2 loads as the same types.
 //
 // # FindAttribute, ReplaceAttribute, SetFloatAttribute
 //

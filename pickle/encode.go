@@ -124,6 +124,10 @@ func (e *encoder) save(v Value) error {
 		return e.saveByteStr(string(v))
 	case Import:
 		return e.saveImport(v)
+	case Python2Int:
+		e.savePython2Int(v)
+	case Python2Import:
+		return e.savePython2Import(v)
 	case PersistentID:
 		return e.savePersistentID(v)
 	case nil:

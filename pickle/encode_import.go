@@ -7,19 +7,31 @@ import (
 
 // saveImport follows save_global. An import is one object by its name.
 func (e *encoder) saveImport(i Import) error {
-	if at, ok := e.memo.imports[i]; ok && !e.single {
-		e.get(at)
+	if e.recallImport(i) {
 		return nil
 	}
 	if err := e.writeImport(i); err != nil {
 		return err
 	}
+	e.memoizeImport(i)
+	return nil
+}
+
+func (e *encoder) recallImport(i Import) (done bool) {
+	at, ok := e.memo.imports[i]
+	if !ok || e.single {
+		return false
+	}
+	e.get(at)
+	return true
+}
+
+func (e *encoder) memoizeImport(i Import) {
 	if e.memo.imports == nil {
 		e.memo.imports = map[Import]int{}
 	}
 	e.memo.imports[i] = e.memo.count
 	e.put()
-	return nil
 }
 
 func (e *encoder) writeImport(i Import) error {
@@ -68,6 +80,10 @@ func (e *encoder) importLines(i Import) error {
 		}
 		i = old
 	}
+	return e.nameLines(i)
+}
+
+func (e *encoder) nameLines(i Import) error {
 	s := i.Module + i.Name
 	if !isLine(s) || !utf8.ValidString(s) || e.protocol < 3 && !isASCII([]byte(s)) {
 		return e.fail("the name %s.%s", i.Module, i.Name)

@@ -159,7 +159,8 @@ func (e *encoder) call(module, name string, args ...Value) error {
 // instantiate writes OBJ, or INST where Python 2 wrote it.
 func (e *encoder) instantiate(o *Object, args []Value) error {
 	class, named := o.Callable.(Import)
-	byName := named && o.How == Inst && e.protocol == 0
+	old, namedOld := o.Callable.(Python2Import)
+	byName := (named || namedOld) && o.How == Inst && e.protocol == 0
 	e.op(opMark)
 	if !byName {
 		if err := e.save(o.Callable); err != nil {
@@ -176,6 +177,9 @@ func (e *encoder) instantiate(o *Object, args []Value) error {
 		return nil
 	}
 	e.op(opInst)
+	if namedOld {
+		return e.nameLines(Import(old))
+	}
 	return e.importLines(class)
 }
 

@@ -47,6 +47,8 @@ func (e *JSONError) Error() string {
 //	{"$list": [...]}                also "$tuple", "$set", "$frozenset"
 //	{"$dict": [[key, value], ...]}  or {"$dict": {...}}
 //	{"$import": ["module", "Name"]}
+//	{"$int2": "5L"}                 a Python2Int; without an L an int of Python 2
+//	{"$import2": "module Name"}     a Python2Import
 //	{"$persistent": id}
 //	{"$object": "newobj", "callable": ..., "args": [...], "kwargs": ..., "list": [...],
 //	 "dict": ..., "setter": ..., "state": ..., "later": [{"list": ...}, ...]}
@@ -113,6 +115,11 @@ func (w *jsonWriter) value(v Value) error {
 			return w.tagged(v, 0)
 		}
 		w.out = strconv.AppendInt(w.out, int64(v), 10)
+	case Python2Int:
+		if w.exact {
+			return w.tagged(v, 0)
+		}
+		w.out = strconv.AppendInt(w.out, v.N, 10)
 	case Float:
 		if w.exact && float64(v) == math.Trunc(float64(v)) || math.IsInf(float64(v), 0) || v != v {
 			return w.tagged(v, 0)
@@ -159,6 +166,10 @@ func (w *jsonWriter) content(v Value) error {
 	switch v := v.(type) {
 	case Int:
 		w.text("$int", strconv.FormatInt(int64(v), 10))
+	case Python2Int:
+		w.text("$int2", v.String())
+	case Python2Import:
+		w.text("$import2", v.Module+" "+v.Name)
 	case *BigInt:
 		w.text("$int", integerText(v))
 	case Float:

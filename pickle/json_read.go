@@ -218,6 +218,18 @@ func leaf(tag string, n *jsonNode) (Value, error) {
 	switch tag {
 	case "$int":
 		return integer(n)
+	case "$int2":
+		v, ok := parsePython2Int(n.text)
+		if !ok {
+			return nil, n.fail("not a long within 32 bits, with an L, or an int beyond")
+		}
+		return v, nil
+	case "$import2":
+		module, name, ok := strings.Cut(n.text, " ")
+		if !ok {
+			return nil, n.fail("want a module and a name")
+		}
+		return Python2Import{module, name}, nil
 	case "$float":
 		return float(n)
 	case "$str":

@@ -184,7 +184,7 @@ func (w *jsonWriter) surveyItems(items []Item) error {
 // The empty tuple and empty bytes have no identity.
 func identityOf(v Value) (key identity, ok bool) {
 	switch v := v.(type) {
-	case None, Bool, Int, Float, Import, PersistentID:
+	case None, Bool, Int, Float, Import, PersistentID, Python2Int, Python2Import:
 		return identity{}, false
 	case Str:
 		return stringIdentity(string(v), strIdentity), true

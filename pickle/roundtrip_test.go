@@ -119,7 +119,8 @@ func TestRoundTrip(t *testing.T) {
 
 // A comparison is a list of pairs for testdata/check.py.
 type comparison struct {
-	pairs []pair
+	pairs   []pair
+	options DecodeOptions // by which the pairs' values were decoded
 }
 
 type pair struct {
@@ -135,13 +136,23 @@ func (c *comparison) add(s sample, protocol int, v Value, encoded []byte) {
 	c.pairs = append(c.pairs, pair{name, s.Hex, hex.EncodeToString(encoded), v, encoded})
 }
 
+// run has the python3 in PATH compare.
 func (c *comparison) run(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Fatal("this test compares with CPython: python3 is not in PATH")
+	}
+	c.runWith(t, python)
+}
+
+func (c *comparison) runWith(t *testing.T, python string) {
+	t.Helper()
 	parts := runtime.NumCPU()
 	results := make([][]checked, parts)
 	var wg sync.WaitGroup
 	for i := range parts {
 		part := c.pairs[len(c.pairs)*i/parts : len(c.pairs)*(i+1)/parts]
-		wg.Go(func() { results[i] = runCheck(t, part) })
+		wg.Go(func() { results[i] = runCheck(t, python, part) })
 	}
 	wg.Wait()
 	checked := slices.Concat(results...)
@@ -158,7 +169,7 @@ func (c *comparison) run(t *testing.T) {
 			t.Errorf("%s: %s", r.Name, r.Error)
 		case r.Unloadable != "":
 			unloadable[r.Unloadable]++
-			again, err := Decode(p.encoded, DecodeOptions{})
+			again, err := Decode(p.encoded, c.options)
 			if err == nil {
 				err = sameGraph(p.decoded, again)
 			}
@@ -173,12 +184,7 @@ func (c *comparison) run(t *testing.T) {
 type checked struct{ Name, Error, Unloadable string }
 
 // runCheck has testdata/check.py compare pairs.
-func runCheck(t *testing.T, pairs []pair) []checked {
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		t.Error("this test compares with CPython: python3 is not in PATH")
-		return nil
-	}
+func runCheck(t *testing.T, python string, pairs []pair) []checked {
 	var in, stderr bytes.Buffer
 	lines := json.NewEncoder(&in)
 	for _, p := range pairs {

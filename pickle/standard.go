@@ -136,6 +136,8 @@ func bigOf(v Value) (*big.Int, bool) {
 	switch v := v.(type) {
 	case Int:
 		return big.NewInt(int64(v)), true
+	case Python2Int:
+		return big.NewInt(v.N), true
 	case *BigInt:
 		return new(big.Int).Set(&v.Int), true
 	}

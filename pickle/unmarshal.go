@@ -130,6 +130,9 @@ func (u *unmarshaler) scalar(v Value, t reflect.Value) error {
 		}
 		v = args[0]
 	}
+	if n, ok := v.(Python2Int); ok {
+		v = Int(n.N)
+	}
 	switch t.Kind() {
 	case reflect.Bool:
 		if b, ok := v.(Bool); ok {
@@ -412,7 +415,7 @@ func (u *unmarshaler) anyType(v Value) reflect.Type {
 	switch v := v.(type) {
 	case Bool:
 		return reflect.TypeFor[bool]()
-	case Int:
+	case Int, Python2Int:
 		return reflect.TypeFor[int64]()
 	case *BigInt:
 		return reflect.TypeFor[*big.Int]()

@@ -9,6 +9,7 @@ import "math/big"
 //	Str  Bytes  *ByteArray  ByteStr
 //	*List  *Tuple  *Dict  *Set  *FrozenSet
 //	Import  *Object  PersistentID
+//	Python2Int  Python2Import
 //
 // and never nil where a pickle was decoded.
 //
@@ -202,6 +203,9 @@ func (o *Object) Class() (class Import, ok bool) {
 func imported(v Value) (i Import, ok bool) {
 	if i, ok = v.(Import); ok {
 		return i, true
+	}
+	if old, ok := v.(Python2Import); ok {
+		return old.Import(), true
 	}
 	o, ok := v.(*Object)
 	if !ok || o.Args == nil || len(o.Args.Items) != 2 || !o.isCallOf("builtins", "getattr") {

@@ -57,7 +57,7 @@ With --jsonl the answer is {"name": ..., "json": VALUE}.`,
 }
 
 func (in *pickleInput) toJSON(data []byte, options pickle.JSONOptions) ([]byte, error) {
-	v, err := pickle.Decode(data, pickle.DecodeOptions{Limits: in.limits()})
+	v, err := pickle.Decode(data, pickle.DecodeOptions{Limits: in.limits(), Python2Types: options.Exact})
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,9 @@ func recodeCommand() *cobra.Command {
 protocol given. Bytes after the pickle's end are not kept. With --from-json it
 reads what alforja pickle json --exact wrote.
 
+A pickle of Python 2, written again in protocol 0, 1 or 2, is loaded by Python 2
+as the same types: int and long, str and unicode, and by the same names.
+
 With --jsonl the answer is {"name": ..., "hex": ...}; with --from-json too, the
 lines are {"name": ..., "json": VALUE}.`,
 		Example: `  alforja pickle recode --protocol 2 session -o session.2
@@ -81,7 +84,7 @@ func (r *recode) value(data []byte) (pickle.Value, error) {
 	if r.fromJSON {
 		return pickle.ParseJSON(data)
 	}
-	return pickle.Decode(data, pickle.DecodeOptions{Limits: r.limits()})
+	return pickle.Decode(data, pickle.DecodeOptions{Limits: r.limits(), Python2Types: true})
 }
 
 func (r *recode) line(l *pickleLine) answer {

@@ -223,3 +223,22 @@ func TestSecondOpinion(t *testing.T) {
 		t.Errorf("%s\n%.2000s", got, out)
 	}
 }
+
+// TestPython2TypesAreKept: by recode, and by way of exact JSON.
+func TestPython2TypesAreKept(t *testing.T) {
+	const old = "(lp1\nL5L\naI5\nac__builtin__\nint\np2\nac__builtin__\nlong\np3\na."
+	recoded, err := invoke(old, "recode", "--protocol", "0", "-")
+	if err != nil || !strings.Contains(recoded, "L5L\naI5\nac__builtin__\nint\n") || !strings.Contains(recoded, "c__builtin__\nlong\n") {
+		t.Errorf("%q, %v", recoded, err)
+	}
+	text, err := invoke(old, "json", "--exact", "--compact", "-")
+	if err != nil || text != `[{"$int2":"5L"},5,{"$import2":"__builtin__ int"},{"$import":["builtins","int"]}]`+"\n" {
+		t.Errorf("%s, %v", text, err)
+	}
+	if again, err := invoke(text, "recode", "--from-json", "--protocol", "0", "-"); err != nil || again != recoded {
+		t.Errorf("%q, %v", again, err)
+	}
+	if text, err = invoke(old, "json", "--compact", "-"); err != nil || text != `[5,5,{"$import":"builtins.int"},{"$import":"builtins.int"}]`+"\n" {
+		t.Errorf("%s, %v", text, err)
+	}
+}

@@ -28,6 +28,7 @@ if sys.version_info[0] == 2:
 
     load, load_pure = cPickle.loads, pickle.loads
     ATOMS = (int, long, float, complex, bool, type(None), xrange, slice)  # noqa: F821
+    XRANGE = xrange  # noqa: F821
     NAMED = (type, types.ClassType, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)
     BASES = (int, long, float, complex, str, unicode, bytearray, tuple, list, dict, set, frozenset)  # noqa: F821
     TEXT = (str, unicode)  # noqa: F821
@@ -51,6 +52,7 @@ else:
         slice,
     )
     NAMED = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)
+    XRANGE = range
     BASES = (int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset)
     TEXT = (str, bytes)
 
@@ -101,6 +103,8 @@ class Comparer:
             ok = struct.pack("d", a) == struct.pack("d", b)
         elif type(a) is complex:
             ok = struct.pack("dd", a.real, a.imag) == struct.pack("dd", b.real, b.imag)
+        elif type(a) is XRANGE:
+            ok = repr(a) == repr(b)  # those of Python 2 are equal only to themselves
         elif type(a) is slice:
             return self.all([a.start, a.stop, a.step], [b.start, b.stop, b.step], path)
         else:
