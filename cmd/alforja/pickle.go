@@ -52,15 +52,20 @@ makes the exit code 1.`,
 type pickleInput struct {
 	jsonl    bool
 	maxBytes int64
+	digits   int  // the most of an integer in text
 	fromJSON bool // it holds exact JSON, and no pickles
 }
 
 // defaultMaxBytes is the default of pickle.Limits.
 const defaultMaxBytes = 4 << 20
 
+// defaultMaxDigits is that of Python too.
+const defaultMaxDigits = 4300
+
 func (in *pickleInput) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&in.jsonl, "jsonl", false, `FILE holds lines {"name": ..., "hex": ...}, and so does the output`)
 	flags.Int64Var(&in.maxBytes, "max-bytes", defaultMaxBytes, "longest pickle in `bytes`")
+	flags.IntVar(&in.digits, "max-digits", defaultMaxDigits, "most `digits` of an integer in protocols 0 and 1; what has more, Python loads only after sys.set_int_max_str_digits")
 }
 
 // check is for what flags and arguments can be wrong in.
@@ -69,6 +74,8 @@ func (in *pickleInput) check(cmd *cobra.Command, args []string) error {
 	switch {
 	case in.maxBytes < 1 || in.maxBytes > most:
 		return usageError{fmt.Errorf("--max-bytes %d: want 1 to %d", in.maxBytes, most)}
+	case in.digits < 1:
+		return usageError{fmt.Errorf("--max-digits %d: want 1 or more", in.digits)}
 	case len(args) == 0:
 		return usageError{fmt.Errorf("%s wants a FILE, or - for standard input (see %s --help)", cmd.CommandPath(), cmd.CommandPath())}
 	}
@@ -92,7 +99,7 @@ func (in *pickleInput) oneFile(cmd *cobra.Command, args []string) (path string, 
 
 // limits are the defaults as long as --max-bytes is; more bytes may do more.
 func (in *pickleInput) limits() pickle.Limits {
-	limits := pickle.Limits{MaxBytes: int(in.maxBytes)}
+	limits := pickle.Limits{MaxBytes: int(in.maxBytes), MaxDigits: in.digits}
 	if in.maxBytes > defaultMaxBytes {
 		limits.MaxMemo = int(in.maxBytes / 4)
 		limits.MaxHashed = int(in.maxBytes / 4)
@@ -156,6 +163,8 @@ func explain(err error) string {
 		hint = "; it was cut off, or is no pickle"
 	case errors.As(err, &limit) && (limit.Limit == "MaxBytes" || limit.Limit == "MaxMemory" || limit.Limit == "MaxMemo" || limit.Limit == "MaxHashed"):
 		hint = "; raise --max-bytes"
+	case errors.As(err, &limit) && limit.Limit == "MaxDigits":
+		hint = "; raise --max-digits"
 	case errors.As(err, &limit) && limit.Limit == "MaxDepth", errors.As(err, &text) && text.Offset < 0:
 		hint = "; alforja pickle dis shows it"
 	}

@@ -242,3 +242,21 @@ func TestPython2TypesAreKept(t *testing.T) {
 		t.Errorf("%s, %v", text, err)
 	}
 }
+
+// TestMaxDigits: integers in text are as long as Python takes them, or as the flag
+// says.
+func TestMaxDigits(t *testing.T) {
+	long := "L1" + strings.Repeat("0", 5000) + "L\n."
+	for _, command := range []string{"verify", "json", "recode"} {
+		out, err := invoke(long, command, "-")
+		if err == nil || !strings.Contains(out+err.Error(), "raise --max-digits") {
+			t.Errorf("%s: %s, %v", command, out, err)
+		}
+		if _, err := invoke(long, command, "--max-digits", "5001", "-"); err != nil {
+			t.Errorf("%s: %v", command, err)
+		}
+	}
+	if _, err := invoke(long, "json", "--max-digits", "0", "-"); err == nil {
+		t.Error("0 digits")
+	}
+}
