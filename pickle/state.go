@@ -69,6 +69,9 @@ func (m *machine) mayBeFilled(u *use) bool {
 	if u.role != RoleCallable || u.special != mapping && isStandard(string(m.spelled(u.module))) {
 		return false
 	}
+	if u.args.Unknown {
+		return true
+	}
 	for _, k := range u.args.Kinds {
 		if k >= KindList {
 			return true

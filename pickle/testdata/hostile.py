@@ -818,6 +818,10 @@ for group, start, new, end in (
         ("ordered", ORDERED + pair + b"s"),
         ("ordered-called", b"ccollections\nOrderedDict\n((" + pair + b"ll\x85R"),
         ("own-dict", b"cmyapp.sessions\nTable\n)\x81" + pair + b"s"),
+        (
+            "own-dict-spread",
+            b"cmyapp.sessions\nTable\ncmyapp.sessions\nPoint\n" + state(pair) + b"\x85\x85\x81R",
+        ),
         ("own-dict-called", b"cmyapp.sessions\nTable\n" + state(pair) + b"\x85R"),
         (
             "text-in-disguise",

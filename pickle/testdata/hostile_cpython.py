@@ -120,6 +120,9 @@ def application():
     class Harmless(Failure):
         pass
 
+    class Point(tuple):
+        pass
+
     @dataclasses.dataclass(frozen=True)
     class Frozen:
         a: object = None
@@ -128,7 +131,7 @@ def application():
         return ShopSession()
 
     rebuild.__module__ = "myapp.sessions"
-    own = (ShopSession, AdminSession, Basket, Table, Label, Failure, Harmless, Frozen)
+    own = (ShopSession, AdminSession, Basket, Table, Label, Failure, Harmless, Frozen, Point)
     for c in own:
         c.__module__, c.__qualname__ = "myapp.sessions", c.__name__
         setattr(sessions, c.__name__, c)
