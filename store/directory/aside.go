@@ -32,11 +32,11 @@ func (s *Store) SetAside(ctx context.Context, id string, state []byte) (done boo
 		if f.stat.Size != int64(len(state)) {
 			return nil
 		}
-		now, err := f.read()
+		now, isWhole, err := f.readWhole()
 		if err != nil || !bytes.Equal(now, state) {
 			return err
 		}
-		if open, _ := f.openForWriting(); open || s.writing(f, state) != written {
+		if open, _ := f.openForWriting(); open || !isWhole && s.unfinished(f) != written {
 			return nil // else what is written next would be lost with the file
 		}
 		done, err = s.moveAside(ctx, d, f.dir, id, state)

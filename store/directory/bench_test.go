@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"alforja/pickle"
 	"alforja/store"
 	"alforja/store/directory"
 )
@@ -33,6 +34,28 @@ func BenchmarkStore(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// A state of many small values, as of a full cart, and not of one long string.
+func BenchmarkLoadStructured(b *testing.B) {
+	for _, items := range []int{100, 4_000} {
+		cart := &pickle.List{}
+		for i := range items {
+			article := []pickle.Value{pickle.Str(fmt.Sprint("article ", i)), pickle.Int(i), pickle.Float(9.99)}
+			cart.Items = append(cart.Items, &pickle.Tuple{Items: article})
+		}
+		state, err := pickle.Append(nil, cart, 4)
+		must(b, err)
+		s, _ := open(b, directory.Options{})
+		must(b, s.Create(b.Context(), "a", state))
+		b.Run(fmt.Sprint(len(state)), func(b *testing.B) {
+			for b.Loop() {
+				if _, found, err := s.Load(b.Context(), "a"); !found || err != nil {
+					b.Fatal(found, err)
+				}
+			}
+		})
 	}
 }
 

@@ -58,8 +58,8 @@ func (s *Store) loadDirect(id string) (state []byte, done bool) {
 		return nil, false
 	}
 	defer f.close()
-	state, err := f.read()
-	return state, err == nil && whole(state, &f.stat)
+	state, done, err := f.readWhole()
+	return state, done && err == nil
 }
 
 // updateDirect writes a state in place. An error is one after which the

@@ -339,7 +339,7 @@ func TestPythonWriter(t *testing.T) {
 }
 
 func TestLoadGivesUp(t *testing.T) {
-	const patience = 50 * time.Millisecond
+	const patience = 200 * time.Millisecond
 	now := time.Now()
 	for _, test := range []struct {
 		name     string
@@ -352,6 +352,7 @@ func TestLoadGivesUp(t *testing.T) {
 		{"empty, old", nil, now.Add(-time.Hour), false},
 		{"cut, old", pickled('c', 200)[:100], now.Add(-time.Hour), false},
 		{"empty, of the future", nil, now.Add(time.Hour), false},
+		{"cut at a STOP, large, new, nobody has it open", pickled('.', 9000)[:8000], now, false},
 		{"whole with a tail, new", append(pickled('w', 200), "tail"...), now, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -368,6 +369,12 @@ func TestLoadGivesUp(t *testing.T) {
 			}
 			if took := time.Since(start); took > patience+time.Second || test.waits != (took > patience/2) {
 				t.Errorf("Load took %v with a patience of %v, want to wait: %v", took, patience, test.waits)
+			}
+			if test.waits {
+				return
+			}
+			if done, err := s.SetAside(t.Context(), "a", got); !done || err != nil {
+				t.Errorf("SetAside = %v, %v: what was not waited for is final", done, err)
 			}
 		})
 	}

@@ -67,10 +67,26 @@ func (s *Store) readState(d *dirs, f *file) (state []byte, w writing, err error)
 	if err := d.rights.admit(&f.stat); err != nil {
 		return nil, written, err
 	}
-	if state, err = f.read(); err != nil {
-		return nil, written, err
+	state, isWhole, err := f.readWhole()
+	if err != nil || isWhole {
+		return state, written, err
 	}
-	return state, s.writing(f, state), nil
+	return state, s.unfinished(f), nil
+}
+
+// readWhole reads a file, open for reading only, and reports whether the state can be all that its writer
+// meant to write. Of a large one that is seen by its pickle; but when nobody has the file open for writing
+// before it is read, nor until then, its last byte is enough. That is three to seven times cheaper.
+func (f *file) readWhole() (state []byte, isWhole bool, err error) {
+	leased := f.stat.Size >= int64(f.stat.Blksize) && f.lease(unix.F_RDLCK) == nil
+	state, err = f.read()
+	if leased {
+		f.lease(unix.F_UNLCK)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	return state, leased && endsWithStop(state) || whole(state, &f.stat), nil
 }
 
 // writing says how far a writer is with a file.
@@ -83,11 +99,8 @@ const (
 	maybeOpen                     // cut, changed within Options.ForeignPatience, and the kernel does not say
 )
 
-// writing judges a file, open for reading only, by the state that it has.
-func (s *Store) writing(f *file, state []byte) writing {
-	if whole(state, &f.stat) {
-		return written
-	}
+// unfinished says how far a writer is with a file that is cut. It is open for reading only.
+func (s *Store) unfinished(f *file) writing {
 	open, known := f.openForWriting()
 	switch {
 	case open:
@@ -106,17 +119,20 @@ func (s *Store) writing(f *file, state []byte) writing {
 // is none. It grants leases only on files of the user who asks, but to root, and
 // on some file systems none: then this is not known.
 func (f *file) openForWriting() (open, known bool) {
-	lease := func(kind int) error {
-		return retry(func() error {
-			_, err := unix.FcntlInt(uintptr(f.fd), unix.F_SETLEASE, kind)
-			return err
-		})
-	}
-	err := lease(unix.F_RDLCK)
+	err := f.lease(unix.F_RDLCK)
 	if err == nil {
-		lease(unix.F_UNLCK)
+		f.lease(unix.F_UNLCK)
 	}
 	return err == unix.EAGAIN, err == nil || err == unix.EAGAIN
+}
+
+// lease takes a lease on the file, or gives it up. As long as it is there, nobody can open the file for
+// writing: who tries waits, or is refused with EAGAIN if he has said O_NONBLOCK, as this package does.
+func (f *file) lease(kind int) error {
+	return retry(func() error {
+		_, err := unix.FcntlInt(uintptr(f.fd), unix.F_SETLEASE, kind)
+		return err
+	})
 }
 
 // fresh reports whether a writer may still be about to finish the file. A
@@ -132,14 +148,15 @@ func fresh(st *unix.Stat_t, patience time.Duration) bool {
 // byte that happens to be STOP's, and bytes after STOP are left when an
 // update in place is killed before it shortens the file.
 func whole(state []byte, st *unix.Stat_t) bool {
-	const stop = '.'
-	ends := len(state) > 0 && state[len(state)-1] == stop
+	ends := endsWithStop(state)
 	if ends && int64(len(state)) < int64(st.Blksize) {
 		return true
 	}
 	_, err := pickle.Verify(state, pickle.Limits{})
 	return err == nil || ends && !errors.Is(err, io.ErrUnexpectedEOF)
 }
+
+func endsWithStop(state []byte) bool { return len(state) > 0 && state[len(state)-1] == '.' }
 
 // check is what every method that takes an id begins with.
 func (s *Store) check(ctx context.Context, op, id string, state []byte) error {
