@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -85,13 +86,12 @@ func (s *Store) moveAside(ctx context.Context, d *dirs, dir int, id string, stat
 // lockAside keeps others, also in other processes, from adding to corrupt/ between a look at what is there
 // and a rename to it.
 func (s *Store) lockAside(ctx context.Context, d *dirs) (unlock func(), err error) {
-	ctx, cancel := context.WithTimeout(ctx, s.opts.LockWait)
-	defer cancel()
-	leave, err := s.asides.Lock(ctx, "")
+	wait := backoff{limit: s.opts.LockWait, longest: longestLook, start: time.Now()}
+	leave, err := enter(ctx, &s.asides, "", s.opts.LockWait)
 	if err != nil {
 		return nil, err
 	}
-	if err := d.ranges.lock(ctx, asideOffset); err != nil {
+	if err := d.ranges.lock(ctx, asideOffset, &wait); err != nil {
 		leave()
 		return nil, err
 	}

@@ -31,7 +31,7 @@ type file struct {
 // could be out of luck until its time is up: a logout among readers that leave no gap, say.
 func (s *Store) open(ctx context.Context, d *dirs, id string, flags, how int, patience time.Duration) (*file, error) {
 	wait := backoff{limit: patience, longest: 5 * time.Millisecond, start: time.Now()}
-	leave, err := s.enter(ctx, id, patience)
+	leave, err := enter(ctx, &s.line, id, patience)
 	if err != nil {
 		return nil, err
 	}
@@ -44,14 +44,14 @@ func (s *Store) open(ctx context.Context, d *dirs, id string, flags, how int, pa
 	return f, nil
 }
 
-// enter waits for the first place in the line for a file.
-func (s *Store) enter(ctx context.Context, id string, patience time.Duration) (leave func(), err error) {
-	if leave, ok := s.line.TryLock(id); ok {
+// enter takes a lock of this process, or waits for it.
+func enter(ctx context.Context, m *store.KeyedMutex, key string, patience time.Duration) (leave func(), err error) {
+	if leave, ok := m.TryLock(key); ok {
 		return leave, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return s.line.Lock(ctx, id)
+	return m.Lock(ctx, key)
 }
 
 // fileFlags go with every opening of a session's file. An id is one path

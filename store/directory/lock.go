@@ -76,11 +76,11 @@ func (d *dirs) lockRange(ctx context.Context, offset int64) error {
 			return err
 		}
 	}
-	if err := d.ranges.lock(ctx, offset); err != nil {
+	if err := d.ranges.lock(ctx, offset, &backoff{limit: math.MaxInt64, longest: longestLook}); err != nil {
 		return err
 	}
 	defer d.ranges.unlock(offset)
-	return d.ranges.lock(ctx, offset+1)
+	return d.ranges.lock(ctx, offset+1, &backoff{limit: math.MaxInt64, longest: longestLook})
 }
 
 func (d *dirs) unlockRange(offset int64) {
@@ -139,8 +139,7 @@ type rangeLocks struct {
 	held map[int64]int
 }
 
-func (r *rangeLocks) lock(ctx context.Context, offset int64) error {
-	wait := backoff{limit: math.MaxInt64, longest: longestLook}
+func (r *rangeLocks) lock(ctx context.Context, offset int64, wait *backoff) error {
 	for {
 		if ok, err := r.try(offset); ok || err != nil {
 			return err
