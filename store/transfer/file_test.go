@@ -9,6 +9,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -179,6 +180,33 @@ func TestImportTar(t *testing.T) {
 	counts, err = transfer.Import(t.Context(), open(t), transfer.Tar(bytes.NewReader(whole[:2000])), transfer.Options{})
 	if !errors.Is(err, io.ErrUnexpectedEOF) || counts.Created != 1 {
 		t.Errorf("cut: %+v, %v", counts, err)
+	}
+}
+
+// Wherever an archive is cut, somebody hears of it.
+func TestImportTarMissesItsEnd(t *testing.T) {
+	from := open(t)
+	for _, id := range []string{"a", "b", "c"} {
+		if err := from.Create(t.Context(), id, state(t, id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var file bytes.Buffer
+	if _, _, err := transfer.Export(t.Context(), from, transfer.NewTarWriter(&file), nil, transfer.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	whole := file.Bytes()
+	sessions := len(whole) - 1024 // two blocks end it
+	for length := 0; length <= len(whole); length += 64 {
+		counts, err := transfer.Import(t.Context(), open(t), transfer.Tar(iotest.OneByteReader(bytes.NewReader(whole[:length]))), transfer.Options{})
+		switch {
+		case length == len(whole), length == sessions+512: // that the second one is missing costs nothing
+			if err != nil || counts.Created != 3 {
+				t.Errorf("%d of %d bytes: %+v, %v", length, len(whole), counts, err)
+			}
+		case !errors.Is(err, transfer.ErrCut) && !errors.Is(err, io.ErrUnexpectedEOF):
+			t.Errorf("%d of %d bytes: %+v, %v", length, len(whole), counts, err)
+		}
 	}
 }
 

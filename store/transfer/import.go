@@ -70,13 +70,21 @@ func readLine(in *bufio.Reader) (line []byte, tooLong bool, err error) {
 	}
 }
 
+// ErrCut is what Tar ends with when the archive does: its end is missing, and
+// maybe sessions with it.
+var ErrCut = errors.New("the archive is cut short")
+
 // Tar reads a tar archive. Damage to the archive itself ends it, as an error.
 func Tar(r io.Reader) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
-		in := tar.NewReader(r)
+		end := &zeroCounter{Reader: r}
+		in := tar.NewReader(end)
 		for n := 1; ; n++ {
 			header, err := in.Next()
 			if err == io.EOF {
+				if end.zeros < tarBlock {
+					yield(Item{}, ErrCut)
+				}
 				return
 			}
 			item := Item{Place: fmt.Sprintf("entry %d", n)}
@@ -95,6 +103,27 @@ func Tar(r io.Reader) iter.Seq2[Item, error] {
 			}
 		}
 	}
+}
+
+// tarBlock is what tar archives consist of. They end with two that are zero,
+// which package tar does not ask for: to it, an archive cut between two entries
+// is whole.
+const tarBlock = 512
+
+// A zeroCounter counts the zero bytes at the end of what was read so far.
+type zeroCounter struct {
+	io.Reader
+	zeros int
+}
+
+func (c *zeroCounter) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	rest := bytes.TrimRight(p[:n], "\x00")
+	if len(rest) > 0 {
+		c.zeros = 0
+	}
+	c.zeros += n - len(rest)
+	return n, err
 }
 
 func readEntry(in *tar.Reader, header *tar.Header, item Item) (Item, error) {
