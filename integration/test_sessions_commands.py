@@ -402,6 +402,17 @@ def test_a_long_name_does_not_fill_the_screen(tmp_path):
     assert len(lines("list", *store, "--json")[0]["user"]) == 100_000
 
 
+@pytest.mark.parametrize("user", ["x" * 100, "esc\x1b[2J\u202e", "- ", "<a", "5", 5, "é\U0001f40e"])
+def test_any_user_can_be_named_as_json_has_it(tmp_path, user):
+    make(tmp_path / "s", "a", user=user)
+    make(tmp_path / "s", "b", user="other")
+    store = ["--store", f"directory:{tmp_path}/s"]
+    named = {line["id"]: line["user"] for line in lines("list", *store, "--json")}["a"]
+    assert [line["id"] for line in lines("list", *store, "--json", "--user", named)] == ["a"]
+    assert "1 deleted" in sessions("delete", *store, "--yes", "--user", named).stdout
+    assert [path.name for path in (tmp_path / "s").iterdir()] == ["b"]
+
+
 def test_files_are_not_made_among_the_sessions(some):
     rename = ["edit-class", "--store", f"directory:{some}", "--yes", "testapp.*", "shop.*"]
     before = contents(some)

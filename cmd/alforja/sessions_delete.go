@@ -21,11 +21,12 @@ func deleteSessionsCommand() *cobra.Command {
 		Long: `delete deletes sessions under their locks: it waits for a request of the session
 to end, and a gateway that serves meanwhile does not bring it back.
 
---user deletes all sessions of one user, named as list shows it: it logs
-someone out everywhere. Someone who logs in while it runs may be missed; run it
-again, and keep them from logging in first. Sessions that do not verify belong
-to nobody and stay: no gateway gives them to a worker. A user that list shows as
-<shop.User> or <tuple> may be anybody, and is refused.
+--user deletes all sessions of one user, named as list --json has it (list cuts
+what is long, and escapes what no terminal shows): it logs someone out
+everywhere. Someone who logs in while it runs may be missed; run it again, and
+keep them from logging in first. Sessions that do not verify belong to nobody and
+stay: no gateway gives them to a worker. A user that list shows as <shop.User> or
+<tuple> may be anybody, and is refused.
 
 An ID that begins with - stands behind --.`,
 		Example: `  alforja sessions delete --store directory:/var/lib/app/sessions 4x1QZ...
@@ -65,7 +66,7 @@ An ID that begins with - stands behind --.`,
 	o.addStoreFlags(cmd.Flags())
 	o.addLockFlag(cmd.Flags())
 	o.addYesFlag(cmd.Flags())
-	cmd.Flags().StringVar(&user, "user", "", "delete the sessions of this user, by `name` as list shows it")
+	cmd.Flags().StringVar(&user, "user", "", "delete the sessions of this user, by `name` as list --json has it")
 	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print the counts as one object")
 	return cmd
 }

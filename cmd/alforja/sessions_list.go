@@ -78,7 +78,7 @@ not known, and the user None.`,
 	flags := cmd.Flags()
 	o.addStoreFlags(flags)
 	o.addPolicyFlags(flags)
-	flags.StringVar(&filter.User, "user", "", "only sessions of this user, by `name` as the list shows it")
+	flags.StringVar(&filter.User, "user", "", "only sessions of this user, by `name` as --json has it")
 	flags.StringVar(&filter.Class, "class", "", "only sessions of this class, `module.Class`")
 	flags.DurationVar(&filter.MinAge, "min-age", 0, "only sessions made at least this long ago, such as 24h")
 	flags.DurationVar(&filter.MaxAge, "max-age", 0, "only sessions made at most this long ago")
