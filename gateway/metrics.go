@@ -28,6 +28,7 @@ type metrics struct {
 	storeTime   *prometheus.HistogramVec
 	storeErrors *prometheus.CounterVec
 	refused     *prometheus.CounterVec
+	reloads     *prometheus.CounterVec
 }
 
 func newMetrics(g *Gateway) *metrics {
@@ -59,9 +60,12 @@ func newMetrics(g *Gateway) *metrics {
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "alforja_sessions_refused_total", Help: "Sessions that could not be used and were set aside, by reason.",
 		}, []string{"reason"}),
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "alforja_reloads_total", Help: "Reloads of the configuration, by result: done, or refused.",
+		}, []string{"result"}),
 	}
 	m.own = []prometheus.Collector{
-		m.requests, m.duration, m.queueWait, m.lockWait, m.sessions, m.storeTime, m.storeErrors, m.refused,
+		m.requests, m.duration, m.queueWait, m.lockWait, m.sessions, m.storeTime, m.storeErrors, m.refused, m.reloads,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "alforja_spool_bytes", Help: "What bodies take of the temporary directory.",
 		}, func() float64 { return float64(g.spool.used.Load()) }),
@@ -75,7 +79,23 @@ func newMetrics(g *Gateway) *metrics {
 	for _, reason := range []string{refusedMalformed, refusedLimit, refusedPolicy, refusedSize} {
 		m.refused.WithLabelValues(reason) // there from the start, as 0
 	}
+	for _, result := range []string{reloadDone, reloadRefused} {
+		m.reloads.WithLabelValues(result)
+	}
 	return m
+}
+
+const (
+	reloadDone    = "done"
+	reloadRefused = "refused"
+)
+
+func (m *metrics) reloaded(err error) {
+	result := reloadDone
+	if err != nil {
+		result = reloadRefused
+	}
+	m.reloads.WithLabelValues(result).Inc()
 }
 
 func (m *metrics) handler() http.Handler {

@@ -66,7 +66,18 @@ var errReloading = errors.New("another reload, or a replacement of the program, 
 // Logger and Sessions.Store stay as New was given them. Pools that are new,
 // gone, or run as another user, another Mode and another Key are an error:
 // half of that cannot be had.
-func (g *Gateway) Reload(ctx context.Context, opts Options) error {
+//
+// The options are those that read returns. The service manager is told of the
+// reload while it lasts, and of its end, whatever that is.
+func (g *Gateway) Reload(ctx context.Context, read func() (Options, error)) error {
+	err := g.reload(ctx, read)
+	if g.metrics != nil {
+		g.metrics.reloaded(err)
+	}
+	return err
+}
+
+func (g *Gateway) reload(ctx context.Context, read func() (Options, error)) error {
 	if !g.changing.TryLock() {
 		return errReloading
 	}
@@ -75,6 +86,11 @@ func (g *Gateway) Reload(ctx context.Context, opts Options) error {
 	case <-g.running:
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	defer notifyReloading(g.opts.Logger)()
+	opts, err := read()
+	if err != nil {
+		return err
 	}
 	opts.Sessions.Store = g.opts.Sessions.Store
 	if err := opts.Check(); err != nil {
@@ -94,7 +110,6 @@ func (g *Gateway) Reload(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
-	defer notifyReloading(g.opts.Logger)()
 	return g.reloadPools(ctx, &opts, func() error {
 		g.mu.Lock()
 		defer g.mu.Unlock()

@@ -36,6 +36,10 @@ func runTestGateway(t *testing.T, opts Options) *Gateway {
 	return g
 }
 
+func reloadTo(t *testing.T, g *Gateway, opts Options) error {
+	return g.Reload(t.Context(), func() (Options, error) { return opts, nil })
+}
+
 // A keptConnection is a client's.
 type keptConnection struct {
 	t *testing.T
@@ -105,7 +109,7 @@ func TestReload(t *testing.T) {
 
 	opts.Handlers, opts.Static, opts.MaxHeader = say("new"), map[string]string{"/static": dir}, 1<<10
 	opts.HTTP = []string{"127.0.0.1:0"} // which stays as it was
-	if err := g.Reload(t.Context(), opts); err != nil {
+	if err := reloadTo(t, g, opts); err != nil {
 		t.Fatal(err)
 	}
 	close(leave)
@@ -139,7 +143,7 @@ func TestReloadAgain(t *testing.T) {
 	address := g.Addrs()[0].String()
 	for i := range 5 {
 		opts.MaxConnections = 10 + i
-		if err := g.Reload(t.Context(), opts); err != nil {
+		if err := reloadTo(t, g, opts); err != nil {
 			t.Fatal(err)
 		}
 		if resp := exchange(t, address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"); resp.StatusCode != 200 {
@@ -175,7 +179,7 @@ func TestReloadRefused(t *testing.T) {
 	} {
 		wrong := opts
 		change(&wrong)
-		if err := g.Reload(t.Context(), wrong); err == nil || !strings.Contains(err.Error(), name) {
+		if err := reloadTo(t, g, wrong); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

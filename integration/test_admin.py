@@ -135,6 +135,7 @@ command = {json.dumps(harness.managed())}
     config.write_text(text.replace("testapp.create_publisher", "testapp.nothing"))
     done = alforja(g, "reload")
     assert (done.returncode, "the old ones stay" in done.stderr) == (1, True)
+    assert figure(ask(g, "/metrics")[1], 'alforja_reloads_total{result="refused"}') == 2
     config.write_text(text + "worker_max_requests = 3\n")
     assert alforja(g, "reload").returncode == 0
 

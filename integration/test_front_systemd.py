@@ -119,7 +119,11 @@ def ready(messages):
 def test_notifications(run, tmp_path, manager):
     path, messages = manager
     environment = {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "400000"}
-    g = run(Gateway(tmp_path, "--workers", "1", command=managed(), env=environment))
+    config = tmp_path / "alforja.toml"
+    config.write_text("")
+    g = run(
+        Gateway(tmp_path, "--workers", "1", "--config", config, command=managed(), env=environment)
+    )
     wait_until(lambda: ready(messages), "it says that it is ready")
     assert f"MAINPID={g.pid}" in ready(messages)[0]
     assert Client(g.http).get("/plain").status == 200
@@ -141,6 +145,14 @@ def test_notifications(run, tmp_path, manager):
     reloading = next(m for m in messages[before:] if m.startswith("RELOADING=1"))
     assert int(reloading.split("MONOTONIC_USEC=")[1]) > 0
     wait_until(lambda: ready(messages[before:]), "and that it has reloaded")
+
+    # With Type=notify-reload, systemd waits for both, whatever becomes of the reload.
+    before = len(messages)
+    config.write_text("lock_wait = 'soon'")
+    g.process.send_signal(signal.SIGHUP)
+    g.logged("not reloaded")
+    wait_until(lambda: ready(messages[before:]), "that it goes on")
+    assert [m for m in messages[before:] if m.startswith("RELOADING=1")]
 
     g.stop()
     wait_until(lambda: "STOPPING=1" in messages, "it says that it stops")

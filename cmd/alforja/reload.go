@@ -46,39 +46,34 @@ type serving struct {
 // Which settings differ that need a restart is logged.
 func (s *serving) reload(ctx context.Context, again func() (*settings, error)) error {
 	s.logger.Info("reloading")
-	now, err := again()
-	if err == nil {
-		err = s.reloadTo(ctx, now)
-	}
+	var now *settings
+	var access *accessLog
+	err := s.gateway.Reload(ctx, func() (opts gateway.Options, err error) {
+		if now, err = again(); err != nil {
+			return opts, err
+		}
+		if err := now.check(); err != nil {
+			return opts, err
+		}
+		if opts, err = now.options(s.logger); err != nil {
+			return opts, err
+		}
+		opts.AccessLog = s.access.request
+		access, err = now.openAccessLog(s.logger, s.logTo)
+		return opts, err
+	})
 	if err != nil {
+		if access != nil {
+			access.close()
+		}
 		s.logger.Error("not reloaded, everything stays as it was", "err", err)
 		return err
 	}
+	s.access.become(access)
 	s.logger.Info("reloaded")
 	if keys := s.settings.restartKeys(now); len(keys) > 0 {
 		s.logger.Warn("these keys have changed, which needs a restart, or SIGUSR2", "keys", keys)
 	}
-	return nil
-}
-
-func (s *serving) reloadTo(ctx context.Context, now *settings) error {
-	if err := now.check(); err != nil {
-		return err
-	}
-	opts, err := now.options(s.logger)
-	if err != nil {
-		return err
-	}
-	access, err := now.openAccessLog(s.logger, s.logTo)
-	if err != nil {
-		return err
-	}
-	opts.AccessLog = s.access.request
-	if err := s.gateway.Reload(ctx, opts); err != nil {
-		access.close()
-		return err
-	}
-	s.access.become(access)
 	return nil
 }
 
