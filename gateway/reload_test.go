@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -160,6 +161,47 @@ func TestReloadAgain(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatalf("%d servers are left", left)
 		}
+	}
+}
+
+// TestReloadCertificate: by another path, and behind the PROXY protocol, who may
+// speak which is another one too.
+func TestReloadCertificate(t *testing.T) {
+	opts := Options{
+		FrontOptions: FrontOptions{HTTPS: []string{"127.0.0.1:0"}, ProxyProtocol: []string{"127.0.0.1:0"}, TrustedProxies: []string{"127.0.0.1"}},
+		Handlers:     map[string]http.Handler{"/": sayPeer},
+	}
+	opts.TLSCert, opts.TLSKey = writeCertificate(t, t.TempDir(), "first")
+	g := runTestGateway(t, opts)
+	name := func() (string, error) {
+		raw, err := net.Dial("tcp", g.Addrs()[0].String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer raw.Close()
+		io.WriteString(raw, "PROXY TCP4 192.0.2.7 203.0.113.1 1234 443\r\n")
+		conn := tls.Client(raw, &tls.Config{InsecureSkipVerify: true})
+		if err := conn.HandshakeContext(t.Context()); err != nil {
+			return "", err
+		}
+		return conn.ConnectionState().PeerCertificates[0].Subject.CommonName, nil
+	}
+	if is, err := name(); is != "first" {
+		t.Errorf("at first %q, %v", is, err)
+	}
+	opts.TLSCert, opts.TLSKey = writeCertificate(t, t.TempDir(), "second")
+	if err := reloadTo(t, g, opts); err != nil {
+		t.Fatal(err)
+	}
+	if is, err := name(); is != "second" {
+		t.Errorf("then %q, %v", is, err)
+	}
+	opts.TrustedProxies = []string{"192.0.2.1"}
+	if err := reloadTo(t, g, opts); err != nil {
+		t.Fatal(err)
+	}
+	if is, err := name(); err == nil {
+		t.Errorf("who is no longer trusted was shown %q", is)
 	}
 }
 

@@ -142,9 +142,9 @@ func workersCommand() *cobra.Command {
 	var asJSON bool
 	cmd := adminCommand("workers", "List the workers of a running gateway",
 		`workers lists the workers of a running gateway: what each is at, the requests that
-it was given, its process, how many MiB of memory that occupies and how many of
-them are its own (a worker that --preload has forked shares the rest), and why
-one that is dead is.`,
+it was given, its process, how many MiB of memory that and what it has forked occupy,
+how many of them are its own (a worker that --preload has forked shares the rest),
+and why one that is dead is.`,
 		"  alforja workers --admin unix:/run/alforja/admin.sock\n  alforja workers --admin unix:/run/alforja/admin.sock --json",
 		func(cmd *cobra.Command, c *adminClient) error {
 			body, err := c.do(cmd.Context(), http.MethodGet, "/status")
