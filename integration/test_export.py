@@ -6,6 +6,7 @@ import os
 import pickle
 import random
 import shelve
+import signal
 import subprocess
 import sys
 import types
@@ -14,6 +15,7 @@ import pytest
 from session3.store.ShelveSessionStore import ShelveSessionStore
 
 from exporting import FEW, all_there, bring, export, made, same
+from harness import wait_until
 from stored_sessions import CLASSES, contents, load, make, new, sessions
 
 
@@ -182,6 +184,8 @@ def test_what_is_there_already_stays(tmp_path):
         (["-", "x"], "want shelve:FILE"),
         (["-", "--python2", "hex"], "no codec for text"),
         (["-", "--python2", "no-such"], "no codec"),
+        (["directory:.", "directory:./x"], "inside of the other"),
+        (["directory:x/../y", "directory:y"], "the same"),
         (["durus:x", "--unpickle", "--python2", "ascii"], "how Python 2 takes them out"),
         (["-", "--attribute", "a=utf-8"], "goes with --python2"),
         (["-", "--attribute", "a", "--python2", "ascii"], "want NAME=CODEC"),
@@ -233,6 +237,32 @@ def test_hostile_lines_are_named_and_stop_nothing(tmp_path):
     ]
     found = {line["id"]: line.get("modified") for line in map(json.loads, done.stdout.splitlines())}
     assert found == {"late": None, "early": "0999-01-01T00:00:00.000000000Z"}
+
+
+def test_one_session_that_cannot_be_pickled_is_not_all_of_them(tmp_path):
+    (tmp_path / "s").mkdir()
+    deep = b"\x80\x04" + b"]\x94" * 5000 + b"a" * 4999 + b"."
+    for i, state in enumerate((pickle.dumps([1]), deep, pickle.dumps([2]))):
+        (tmp_path / "s" / f"s{i}").write_bytes(state)
+    out = export("--unpickle", f"directory:{tmp_path}/s", f"durus:{tmp_path}/d", code=1)
+    assert "2 copied, 0 there already, 1 failed" in out.stderr
+    assert "s1...: RecursionError" in out.stderr and "Traceback" not in out.stderr
+    assert "2 copied" in export("--unpickle", f"durus:{tmp_path}/d").stderr
+
+
+def test_interrupted(tmp_path):
+    command = [sys.executable, "-m", "alforja.export", "-", f"directory:{tmp_path}/s"]
+    pipe = subprocess.PIPE
+    waiting = subprocess.Popen(command, stdin=pipe, stderr=pipe, text=True)
+    waiting.stdin.write('{"id": "a", "pickle": "Ti4="}\n' * 10_000)
+    waiting.stdin.flush()
+    wait_until(lambda: (tmp_path / "s" / "a").exists(), "the first line is imported")
+    waiting.send_signal(signal.SIGINT)
+    code = waiting.wait(60)
+    assert code == 1 and waiting.stderr.read().splitlines() == [
+        "alforja.export: interrupted; run it again, what TO has stays"
+    ]
+    waiting.stdin.close()
 
 
 def test_a_reader_that_leaves(tmp_path):

@@ -59,6 +59,9 @@ def main(arguments: list[str] | None = None) -> int:
         copied, kept, failed = _run(options, strings)
     except BrokenPipeError:
         raise
+    except KeyboardInterrupt:
+        print("alforja.export: interrupted; run it again, what TO has stays", file=sys.stderr)
+        return 1
     except (StoreError, OSError) as error:
         print(f"alforja.export: {error}", file=sys.stderr)
         return 2
@@ -130,6 +133,7 @@ def _check_codec(codec: str) -> None:
 def _run(options: argparse.Namespace, strings: Strings | None) -> tuple[int, int, int]:
     """Copy, and return how many were copied, were there already, and failed."""
     copied = kept = failed = 0
+    _check_apart(options.source, options.target)
     reading = _opened(options.source, False, options)
     items: Iterable[Record | BadSession] = _lines_of_stdin() if reading is None else reading.read()
     try:
@@ -156,6 +160,15 @@ def _run(options: argparse.Namespace, strings: Strings | None) -> tuple[int, int
         if reading is not None:
             reading.close()
     return copied, kept, failed
+
+
+def _check_apart(source: str, target: str) -> None:
+    """Refuse a directory within the other: session3 takes what lies there for sessions."""
+    kind = "directory:"
+    if source.startswith(kind) and target.startswith(kind):
+        paths = [os.path.realpath(name[len(kind) :]) for name in (source, target)]
+        if os.path.commonpath(paths) in paths:
+            raise StoreError(f"{source} and {target} are the same, or one is inside of the other")
 
 
 def _lines_of_stdin() -> Iterator[Record | BadSession]:

@@ -89,7 +89,10 @@ def _ops(state: bytes) -> list[_Op]:
     file = io.BytesIO(state)
     while not ops or ops[-1].name != "STOP":
         start = file.tell()
-        opcode = _BY_CODE[file.read(1).decode("latin-1")]
+        code = file.read(1).decode("latin-1")
+        if code not in _BY_CODE:
+            raise ValueError(f"no opcode {code!r}" if code else "it ends before STOP")
+        opcode = _BY_CODE[code]
         arg: Any = None
         if opcode.name == "STRING":
             # repr() of Python 2; pickletools takes what is escaped in it for ASCII.

@@ -175,7 +175,8 @@ def _reported(kind: type[Exception]) -> Iterator[None]:
     try:
         yield
     except kind as error:
-        raise StoreError(str(error)) from error
+        said = error.args[-1] if error.args else error
+        raise StoreError(" ".join(str(said).split())) from error
 
 
 def _mysql_address(path: str) -> dict[str, str | int]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dbm
 import importlib
+import io
 import os
 import pickle
 from contextlib import contextmanager
@@ -149,6 +150,13 @@ class Shelf:
         self._db.close()
 
 
+class _Pickler(pickle.Pickler):
+    """A pickler that is asked about each object, as Durus's is, and so can go as deep."""
+
+    def persistent_id(self, obj: Any) -> None:
+        return None
+
+
 class Durus:
     """session3's DurusSessionStore: a PersistentDict under the root's key "sessions"."""
 
@@ -188,7 +196,10 @@ class Durus:
         if record.id in self._sessions:
             return False
         try:
-            self._sessions[record.id] = pickle.loads(record.state)
+            session = pickle.loads(record.state)
+            # At the end, all are one pickle, some levels deeper: one failure would be all sessions'.
+            _Pickler(io.BytesIO(), 2).dump([[[[session]]]])
+            self._sessions[record.id] = session
         except Exception as error:  # so may its __setstate__
             raise BadSession(f"{record.id[:8]}...: {_said(error)}") from error
         return True
