@@ -3,8 +3,8 @@ package pickle
 import "encoding/binary"
 
 // skim carries out the opcodes that make up most of a pickle: those that push
-// a number, text, an empty container or a memo entry, with the MEMOIZE or
-// BINPUT after it, and MARK. It keeps what it needs in registers and looks at
+// a number, text, an empty container, a short tuple of numbers and texts, or a memo
+// entry, with the MEMOIZE or BINPUT after it, and MARK. It keeps what it needs in registers and looks at
 // tables rather than branch by opcode, because branches that the processor
 // cannot foresee are what a pickle costs. It stops before the first opcode that
 // it does not know, or that is not plainly right: the step of that one decides,
@@ -12,7 +12,7 @@ import "encoding/binary"
 func (m *machine) skim() {
 	data, pos := m.data[:min(m.end, m.weigh+skimAhead)], m.pos
 	stack, memo := m.stack, m.memo
-	objects, most := len(m.objects), m.limits.MaxMemo
+	containers, most := len(m.objects)+len(m.tuples), m.limits.MaxMemo
 	if len(memo) != m.memoLen || m.sparse != nil {
 		most = 0 // MEMOIZE may not write a new entry at the end
 	}
@@ -43,13 +43,32 @@ scan:
 			stack = append(stack, skimValues[op].withRef(uint32(len(m.objects)), 0))
 			m.objects = append(m.objects, object{use: -1, weight: 1, depth: 1})
 		case skimGet:
-			i := int(data[pos+1])
-			if i >= len(memo) || memo[i].kind() == 0 {
+			i, size := uint(data[pos+1]), 2
+			if op == opLongBinGet {
+				i, size = uint(binary.LittleEndian.Uint32(data[pos+1:])), 5
+			}
+			if i >= uint(len(memo)) || memo[i].kind() == 0 {
 				break scan
 			}
-			pos += 2
+			pos += size
 			stack = append(stack, memo[i])
 			continue
+		case skimTuple:
+			base := len(stack) - int(op-opTuple1) - 1
+			if base < m.fence {
+				break scan
+			}
+			weight := uint32(1)
+			for _, v := range stack[base:] {
+				if v.kind() >= KindList || v.flags() != 0 {
+					break scan
+				}
+				weight = add(weight, v.weight())
+			}
+			pos++
+			v := newValue(KindTuple, weight).withDepth(1).withRef(uint32(len(m.tuples)), uint32(len(stack)-base))
+			m.tuples = append(m.tuples, stack[base:]...)
+			stack = append(stack[:base], v)
 		case skimMark:
 			pos++
 			m.fence = len(stack)
@@ -75,7 +94,7 @@ scan:
 	if most > 0 {
 		m.memoLen = len(memo)
 	}
-	if len(m.objects) > objects {
+	if len(m.objects)+len(m.tuples) > containers {
 		m.report.Depth = max(m.report.Depth, 1)
 	}
 	m.pos, m.stack, m.memo = pos, stack, memo
@@ -104,6 +123,7 @@ const (
 	skimContainer
 	skimGet
 	skimMark
+	skimTuple
 	skimMemoize
 )
 
@@ -111,7 +131,8 @@ var skims = [256]uint8{
 	opNone: skimScalar, opNewTrue: skimScalar, opNewFalse: skimScalar,
 	opBinInt1: skimScalar, opBinInt2: skimScalar, opBinInt: skimScalar, opBinFloat: skimScalar,
 	opShortBinUnicode: skimText, opBinUnicode: skimText, opEmptyList: skimContainer, opEmptyDict: skimContainer,
-	opBinGet: skimGet, opMark: skimMark, opMemoize: skimMemoize, opBinPut: skimMemoize,
+	opTuple1: skimTuple, opTuple2: skimTuple, opTuple3: skimTuple,
+	opBinGet: skimGet, opLongBinGet: skimGet, opMark: skimMark, opMemoize: skimMemoize, opBinPut: skimMemoize,
 }
 
 // scalarSizes holds lengths in bytes, opcode included.

@@ -81,6 +81,15 @@ func (m *machine) release() {
 // weighEvery is how many bytes of input lie between two looks at MaxMemory.
 const weighEvery = 16 << 10
 
+// look fails when MaxMemory is exceeded, and makes room for what comes next.
+func (m *machine) look() error {
+	m.weigh = m.pos + weighEvery
+	rest := len(m.data) - m.pos
+	m.stack, m.tuples = double(m.stack, rest), double(m.tuples, rest)
+	m.objects, m.memo = double(m.objects, rest), double(m.memo, rest)
+	return m.room(0)
+}
+
 // double makes a large slice twice as large, or as large as the rest of the
 // input can make it, before append would have to: that copies, and leaves to
 // the collector, five times what there is.
@@ -109,13 +118,9 @@ func (m *machine) room(n int) error {
 func (m *machine) run() error {
 	for {
 		if m.pos >= m.weigh {
-			if err := m.room(0); err != nil {
+			if err := m.look(); err != nil {
 				return err
 			}
-			m.weigh = m.pos + weighEvery
-			rest := len(m.data) - m.pos
-			m.stack, m.tuples = double(m.stack, rest), double(m.tuples, rest)
-			m.objects, m.memo = double(m.objects, rest), double(m.memo, rest)
 		}
 		if m.pos < m.end && skims[m.data[m.pos]] != 0 {
 			m.skim()
