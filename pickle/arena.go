@@ -6,7 +6,7 @@ import "unsafe"
 // slices of larger pieces: one allocation for many of them.
 type arena struct {
 	input   int // length of the input in bytes
-	spent   int // bytes handed out
+	spent   int // bytes handed out, but for those of the slabs
 	strs    slab[Str]
 	ints    slab[Int]
 	floats  slab[Float]
@@ -68,7 +68,7 @@ func (s *slab[T]) begin(piece []T) { s.piece, s.total = piece, len(piece) }
 // take returns n entries without room to grow, so that appending moves them.
 func (s *slab[T]) take(n int, a *arena, pos int) []T {
 	if n > len(s.piece)-s.used {
-		s.renew(n, a, pos)
+		s.renew(n, a.input, pos)
 	}
 	s.used += n
 	return s.piece[s.used-n : s.used : s.used]
@@ -76,7 +76,7 @@ func (s *slab[T]) take(n int, a *arena, pos int) []T {
 
 func (s *slab[T]) next(a *arena, pos int) *T {
 	if s.used >= len(s.piece) {
-		s.renew(1, a, pos)
+		s.renew(1, a.input, pos)
 	}
 	s.used++
 	return &s.piece[s.used-1]
@@ -84,13 +84,19 @@ func (s *slab[T]) next(a *arena, pos int) *T {
 
 // renew makes a piece for at least n entries, and for as many as the rest of
 // the input needs if it is like what lies before pos.
-func (s *slab[T]) renew(n int, a *arena, pos int) {
+func (s *slab[T]) renew(n, input, pos int) {
 	const early = 200 // bytes that say little
-	size := int(unsafe.Sizeof(s.piece[0]))
-	rest := (s.total + n) * (a.input - pos) / (pos + early)
-	n = max(n, minPiece, min(a.input/128, 64), min(rest, maxPiece/size))
+	rest := (s.total + n) * (input - pos) / (pos + early)
+	n = max(n, minPiece, min(input/128, 64), min(rest, maxPiece/int(unsafe.Sizeof(s.piece[0]))))
 	s.piece, s.used, s.total = make([]T, n), 0, s.total+n
-	a.spent += n * size
+}
+
+func (s *slab[T]) bytes() int { return s.total * int(unsafe.Sizeof(*new(T))) }
+
+// bytes is how much has been handed out.
+func (a *arena) bytes() int {
+	return a.spent + a.strs.bytes() + a.ints.bytes() + a.floats.bytes() + a.lists.bytes() + a.tuples.bytes() +
+		a.dicts.bytes() + a.slots.bytes() + a.items.bytes()
 }
 
 func (a *arena) str(s string, pos int) Value {

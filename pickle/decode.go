@@ -126,10 +126,17 @@ func forget(values []Value) {
 	clear(values[:min(n, len(values))])
 }
 
+// look fails when MaxMemory is exceeded, and makes room for what comes next.
+func (d *decoder) look() error {
+	d.weigh = d.pos + weighEvery
+	d.stack, d.memo = double(d.stack, len(d.in)-d.pos), double(d.memo, len(d.in)-d.pos)
+	return d.room(0)
+}
+
 // room fails unless MaxMemory allows for n more bytes.
 func (d *decoder) room(n int) error {
 	const inMap = 64 // bytes that an entry of sparse takes
-	n += d.arena.spent + inMap*len(d.sparse) +
+	n += d.arena.bytes() + inMap*len(d.sparse) +
 		int(unsafe.Sizeof(Value(nil)))*(len(d.stack)+len(d.memo)) +
 		int(unsafe.Sizeof(uint32(0)))*len(d.marks)
 	if n > d.limits.MaxMemory {
@@ -142,11 +149,9 @@ func (d *decoder) room(n int) error {
 func (d *decoder) run() (Value, error) {
 	for {
 		if d.pos >= d.weigh {
-			if err := d.room(0); err != nil {
+			if err := d.look(); err != nil {
 				return nil, err
 			}
-			d.weigh = d.pos + weighEvery
-			d.stack, d.memo = double(d.stack, len(d.in)-d.pos), double(d.memo, len(d.in)-d.pos)
 		}
 		d.skim()
 		if d.pos >= d.end {

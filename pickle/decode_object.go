@@ -98,7 +98,7 @@ func (d *decoder) reduce() error {
 			return nil
 		}
 	}
-	return d.pushObject(Object{How: Reduce, Callable: callable, Args: args, ArgsObject: argsObject})
+	return d.pushObject(&Object{How: Reduce, Callable: callable, Args: args, ArgsObject: argsObject})
 }
 
 // spelledByCall returns the value for which the pickle's protocol has no
@@ -203,7 +203,7 @@ func (d *decoder) newObj() error {
 	if err != nil {
 		return err
 	}
-	return d.makeObject(Object{How: NewObj, Args: args, ArgsObject: argsObject})
+	return d.makeObject(&Object{How: NewObj, Args: args, ArgsObject: argsObject})
 }
 
 func (d *decoder) newObjEx() error {
@@ -219,10 +219,10 @@ func (d *decoder) newObjEx() error {
 	if err != nil {
 		return err
 	}
-	return d.makeObject(Object{How: NewObjEx, Args: args, ArgsObject: argsObject, Kwargs: kwargs})
+	return d.makeObject(&Object{How: NewObjEx, Args: args, ArgsObject: argsObject, Kwargs: kwargs})
 }
 
-func (d *decoder) makeObject(o Object) error {
+func (d *decoder) makeObject(o *Object) error {
 	class, err := d.pop()
 	if err != nil {
 		return err
@@ -231,9 +231,9 @@ func (d *decoder) makeObject(o Object) error {
 	return d.pushObject(o)
 }
 
-func (d *decoder) pushObject(o Object) error {
+func (d *decoder) pushObject(o *Object) error {
 	made := d.arena.object()
-	*made = o
+	*made = *o
 	d.push(made)
 	return nil
 }
@@ -247,7 +247,7 @@ func (d *decoder) inst() error {
 	if err != nil {
 		return err
 	}
-	return d.pushObject(Object{How: Inst, Callable: class, Args: d.arena.tuple(args, d.pos)})
+	return d.pushObject(&Object{How: Inst, Callable: class, Args: d.arena.tuple(args, d.pos)})
 }
 
 func (d *decoder) obj() error {
@@ -258,7 +258,7 @@ func (d *decoder) obj() error {
 	if len(items) == 0 {
 		return d.underflow()
 	}
-	return d.pushObject(Object{How: Obj, Callable: items[0], Args: d.arena.tuple(items[1:], d.pos)})
+	return d.pushObject(&Object{How: Obj, Callable: items[0], Args: d.arena.tuple(items[1:], d.pos)})
 }
 
 func (d *decoder) build() error {
