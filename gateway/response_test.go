@@ -265,9 +265,9 @@ func TestBrokenResponses(t *testing.T) {
 	})
 	t.Run("a stream that its client takes slowly", func(t *testing.T) {
 		p := newRawProxy(t, func(w io.Writer) { cut(w, "", 400) })
-		p.RequestTimeout, p.Buffer.Memory = 50*time.Millisecond, 100
+		p.RequestTimeout, p.Buffer.Memory = 300*time.Millisecond, 100
 		w := &noteWriter{ResponseRecorder: httptest.NewRecorder()}
-		w.before = func() { time.Sleep(100 * time.Millisecond) }
+		w.before = func() { time.Sleep(400 * time.Millisecond) }
 		p.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 		if w.Body.Len() != 400 || w.writes < 3 {
 			t.Errorf("%d bytes in %d writes", w.Body.Len(), w.writes)
@@ -277,7 +277,7 @@ func TestBrokenResponses(t *testing.T) {
 		hang := make(chan struct{})
 		p := newRawProxy(t, func(w io.Writer) { cut(w, "", 1); <-hang })
 		defer close(hang)
-		p.RequestTimeout = 50 * time.Millisecond
+		p.RequestTimeout = 500 * time.Millisecond // in which a busy machine has begun the stream
 		w := httptest.NewRecorder()
 		defer func() {
 			if v := recover(); v != http.ErrAbortHandler || w.Body.String() != "x" || busy(p.Pool) != 0 {

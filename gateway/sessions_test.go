@@ -391,7 +391,7 @@ func TestLockWait(t *testing.T) {
 // latest, when no worker has answered.
 func TestLockIsReleased(t *testing.T) {
 	logger := slog.New(slog.DiscardHandler)
-	sessions := Sessions{Store: memory.New(), LockWait: time.Millisecond, Logger: logger}
+	sessions := Sessions{Store: memory.New(), LockWait: 300 * time.Millisecond, Logger: logger}
 	get := func(next http.HandlerFunc) int {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Header.Set("Cookie", "QX_session=own")
