@@ -367,7 +367,7 @@ func TestLockWait(t *testing.T) {
 			entered <- struct{}{}
 			<-leave
 		}
-	}, func(s *Sessions) { s.LockWait = 10 * time.Millisecond; s.Skip = []string{"/free/"} })
+	}, func(s *Sessions) { s.LockWait = 100 * time.Millisecond; s.Skip = []string{"/free/"} })
 	var first sync.WaitGroup
 	first.Go(func() { s.get("QX_session=own") })
 	<-entered
@@ -530,7 +530,7 @@ func (tooLargeStore) Load(context.Context, string) ([]byte, bool, error) {
 }
 
 func TestAPI(t *testing.T) {
-	s := newSite(t, func(worker) {}, func(s *Sessions) { s.LockWait = 10 * time.Millisecond })
+	s := newSite(t, func(worker) {}, func(s *Sessions) { s.LockWait = 100 * time.Millisecond })
 	s.put(t, "a", "1")
 	api := s.sessions.API()
 	steps := []struct {
