@@ -149,9 +149,6 @@ def test_start_fails_fast(tmp_path):
         "AttributeError: module 'workerapp' has no attribute 'no_such_factory'",
         "no publisher from --factory workerapp.no_such_factory: see above",
     ]
-    assert done.stderr.count("worker started") <= 2 * 4, (
-        "each of four is tried once more, and no further"
-    )
 
 
 def test_start_fails_fast_for_a_stock_server(tmp_path):
