@@ -109,6 +109,7 @@ func hardRegistry() *Registry {
 	r.Register(Import{"hardclasses", "Abstract"}, cartLine{}, Instance)
 	r.Register(Import{"hardclasses", "Point"}, point{}, NamedTuple)
 	r.Register(Import{"hardclasses", "Outer.Color"}, color{}, Call)
+	r.RegisterMember(Import{"hardclasses", "Outer.Color.GREEN"}, color{"green"})
 	return r
 }
 

@@ -377,3 +377,33 @@ func TestTimes(t *testing.T) {
 		}
 	})
 }
+
+// TestMemberByName: Python 3.11.0 to 3.11.3 write an Enum's member as
+// getattr(class, "NAME"), from protocol 4 on as a call that is kept, below as
+// an import.
+func TestMemberByName(t *testing.T) {
+	r := new(Registry)
+	r.Register(Import{"shop", "Color"}, color{}, Call)
+	r.RegisterMember(Import{"shop", "Color.RED"}, color{"red"})
+	for _, data := range []string{
+		"c__builtin__\ngetattr\n(cshop\nColor\nVRED\ntR.",
+		"\x80\x04\x8c\x08builtins\x8c\x07getattr\x93\x8c\x04shop\x8c\x05Color\x93\x8c\x03RED\x86R.",
+		"\x80\x04\x8c\x04shop\x8c\x05Color\x93\x8c\x03red\x85R.",
+	} {
+		var typed color
+		var pointer *color
+		var plain any
+		for _, target := range []any{&typed, &pointer, &plain} {
+			if err := Unmarshal([]byte(data), target, UnmarshalOptions{Registry: r}); err != nil {
+				t.Fatalf("%q: %v", data, err)
+			}
+		}
+		if any, ok := plain.(*color); typed.Value != "red" || pointer.Value != "red" || !ok || any.Value != "red" {
+			t.Errorf("%q: %v, %v, %v", data, typed, pointer, plain)
+		}
+	}
+	var typed color
+	if err := Unmarshal([]byte("c__builtin__\ngetattr\n(cshop\nColor\nVBLUE\ntR."), &typed, UnmarshalOptions{Registry: r}); err == nil {
+		t.Errorf("an unknown member is %v", typed)
+	}
+}

@@ -11,6 +11,7 @@ import (
 type Registry struct {
 	byClass map[Import]registration
 	byType  map[reflect.Type]registration
+	members map[Import]reflect.Value // structs
 }
 
 type registration struct {
@@ -58,6 +59,38 @@ func (r *Registry) Register(class Import, sample any, form Form) {
 	}
 	reg := registration{class, t, form}
 	r.byClass[class], r.byType[t] = reg, reg
+}
+
+// RegisterMember says which struct stands for a member of an Enum where that
+// is written by its name: Python 3.11.0 to 3.11.3 write getattr(class, "NAME"),
+// others the member's value, which Register alone is enough for. name is that
+// of the class, a dot, and the member's. It panics when the type of value is
+// not registered, or name is already.
+func (r *Registry) RegisterMember(name Import, value any) {
+	v := reflect.ValueOf(value)
+	if _, known := r.byType[v.Type()]; !known {
+		panic(fmt.Sprintf("pickle: RegisterMember: %T is not registered", value))
+	}
+	if _, taken := r.members[name]; taken {
+		panic(fmt.Sprintf("pickle: RegisterMember: %v is registered already", name))
+	}
+	if r.members == nil {
+		r.members = map[Import]reflect.Value{}
+	}
+	r.members[name] = v
+}
+
+// member returns the struct that stands for what v names.
+func (r *Registry) member(v Value) (reflect.Value, bool) {
+	if r == nil || len(r.members) == 0 {
+		return reflect.Value{}, false
+	}
+	name, ok := imported(v)
+	if !ok {
+		return reflect.Value{}, false
+	}
+	member, ok := r.members[name]
+	return member, ok
 }
 
 func (r *Registry) class(class Import) (registration, bool) {

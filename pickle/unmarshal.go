@@ -225,6 +225,10 @@ func (u *unmarshaler) structure(v Value, t reflect.Value) error {
 		return mismatch(v, t.Type()) // standardValue made none
 	}
 	o, isObject := v.(*Object)
+	if member, ok := u.registry.member(v); ok && member.Type() == t.Type() {
+		t.Set(member)
+		return nil
+	}
 	if reg, ok := u.registry.goType(t.Type()); ok {
 		if !isObject {
 			return mismatch(v, t.Type())
@@ -412,6 +416,9 @@ func isString(v Value) bool {
 
 // anyType returns the type to store v as, or nil for v as it is.
 func (u *unmarshaler) anyType(v Value) reflect.Type {
+	if member, ok := u.registry.member(v); ok {
+		return reflect.PointerTo(member.Type())
+	}
 	switch v := v.(type) {
 	case Bool:
 		return reflect.TypeFor[bool]()
