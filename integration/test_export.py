@@ -253,7 +253,11 @@ def test_one_session_that_cannot_be_pickled_is_not_all_of_them(tmp_path):
 def test_interrupted(tmp_path):
     command = [sys.executable, "-m", "alforja.export", "-", f"directory:{tmp_path}/s"]
     pipe = subprocess.PIPE
-    waiting = subprocess.Popen(command, stdin=pipe, stderr=pipe, text=True)
+
+    def heed():  # a shell has what it runs in the background ignore it
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    waiting = subprocess.Popen(command, stdin=pipe, stderr=pipe, text=True, preexec_fn=heed)
     waiting.stdin.write('{"id": "a", "pickle": "Ti4="}\n' * 10_000)
     waiting.stdin.flush()
     wait_until(lambda: (tmp_path / "s" / "a").exists(), "the first line is imported")
