@@ -62,6 +62,9 @@ def test_dis_prints_what_pickletools_prints(samples):
             accepted += 1
         except Exception as error:
             assert "error" in answer, (name, error)
+            if "integer string conversion" in str(error):  # in the middle of a line
+                text = want.getvalue()
+                want = io.StringIO(text[: text.rfind("\n") + 1])
         else:
             assert "error" not in answer, (name, answer)
         assert answer["dis"] == want.getvalue(), name
