@@ -128,7 +128,11 @@ func (p *Policy) judge(g *Global) string {
 	if class, ok := strings.CutSuffix(g.Name, ".__new__"); ok && g.Derived && g.Role <= RoleLoaded {
 		return p.judge(&Global{Module: g.Module, Name: class, Role: RoleLoaded})
 	}
-	if permissions, ok := p.harmless[g.Module][g.Name]; ok {
+	permissions, ok := p.harmless[g.Module][g.Name]
+	if class, isMember := enumOf(g.Name); !ok && isMember {
+		permissions, ok = p.harmless[g.Module][class+anyMember]
+	}
+	if ok {
 		for i := range permissions {
 			if permissions[i].covers(g) {
 				return ""

@@ -58,9 +58,9 @@ var harmlessRules = []rule{
 	{"uuid", "SafeUUID", "load call(int|none)", "an Enum"},
 	{"uuid", "SafeUUID.safe SafeUUID.unsafe SafeUUID.unknown", "load", "its members, as 3.11 writes them"},
 	{"calendar", "Day Month", "load call(int)", "Enums of 3.12"},
-	{"http", "HTTPStatus", "load call(int)", "an Enum"},
-	{"re", "RegexFlag", "load call(int)", "an Enum"},
-	{"http", "HTTPMethod", "load call(text)", "an Enum"},
+	{"http", "HTTPStatus", "load call(int) members", "an Enum"},
+	{"re", "RegexFlag", "load call(int) members", "an Enum"},
+	{"http", "HTTPMethod", "load call(text) members", "an Enum"},
 	{"time", "struct_time", "load call(tuple,dict)", "numbers"},
 	{"random", "Random", "load call() state", "a generator's state, of which BUILD looks at the form"},
 

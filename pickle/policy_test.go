@@ -45,6 +45,9 @@ func TestPolicy(t *testing.T) {
 		{"borrowed name, package allowed", PolicyOptions{Allow: []string{"myapp.*"}}, eval, "runs code"},
 		{"harmless name, other arguments", PolicyOptions{}, builtin, "arguments"},
 		{"harmless name, other arguments, allowed", PolicyOptions{Allow: []string{"builtins.bytearray"}}, builtin, ""},
+		{"a member of an Enum by name", PolicyOptions{}, "c__builtin__\ngetattr\n(chttp\nHTTPStatus\nVNOT_FOUND\ntR.", ""},
+		{"an attribute of an Enum that is no member", PolicyOptions{}, "c__builtin__\ngetattr\n(chttp\nHTTPStatus\nVmro\ntR.", "harmless types"},
+		{"a member that is called", PolicyOptions{}, "c__builtin__\ngetattr\n(chttp\nHTTPStatus\nVOK\ntR)R.", "in this role"},
 		{"persistent id", PolicyOptions{}, "P1\n.", "persistent"},
 	}
 	for _, tt := range tests {

@@ -10,6 +10,7 @@ import "strings"
 //	call(ARGS)   called with these arguments
 //	state        an object made may be the target of BUILD
 //	items        an object made may be the target of APPEND(S) and SETITEM(S)
+//	members      attributes in capitals held as values: Python 3.11.0 to 3.11.3 write Enums so
 //
 // ARGS are kinds as in Kind, separated by commas; a|b is either, any is every
 // kind, data every kind but global and object, and a last one followed by ...
@@ -52,12 +53,29 @@ func compileRules(rules []rule) map[string]map[string][]permission {
 			names = map[string][]permission{}
 			modules[r.module] = names
 		}
-		permissions := compileUses(r.uses)
+		uses, members := strings.CutSuffix(r.uses, " members")
+		permissions := compileUses(uses)
 		for name := range strings.FieldsSeq(r.names) {
 			names[name] = append(names[name], permissions...)
+			if members {
+				names[name+anyMember] = []permission{{role: RoleLoaded}}
+			}
 		}
 	}
 	return modules
+}
+
+// anyMember stands for the members of an Enum, after its name.
+const anyMember = ".MEMBER"
+
+// enumOf returns the name before the last dot, where what follows is written as
+// the members of an Enum are.
+func enumOf(name string) (class string, ok bool) {
+	dot := strings.LastIndexByte(name, '.')
+	if dot < 0 || !isClassName(name[dot+1:]) {
+		return "", false
+	}
+	return name[:dot], strings.ToUpper(name[dot+1:]) == name[dot+1:]
 }
 
 func compileUses(uses string) []permission {
