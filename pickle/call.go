@@ -183,8 +183,11 @@ func (m *machine) obj() error {
 // a class without arguments, and otherwise a call, of a function too.
 func (m *machine) instantiate(class value, items []value) error {
 	weight, depth, _ := m.holdAll(items)
+	u := &m.uses[class.a()]
 	role := RoleClass
-	if len(items) > 0 || !isClassName(lastName(m.spelled(m.uses[class.a()].name))) {
+	// Calls of the standard library are known by REDUCE alone, which looks into
+	// their arguments; as classes, the policy lets few take any.
+	if (len(items) > 0 || !isClassName(lastName(m.spelled(u.name)))) && !isStandard(string(m.spelled(u.module))) {
 		role = RoleCallable
 	}
 	made := m.use(class.a(), role, m.shape(items))

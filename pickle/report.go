@@ -41,8 +41,8 @@ type Role uint8
 const (
 	RolePopped   Role = iota // imported, then not used
 	RoleLoaded               // held as a value: in a container, as an argument, as a base
-	RoleClass                // instances are made: NEWOBJ, NEWOBJ_EX, copyreg's reconstructors; INST and OBJ without arguments
-	RoleCallable             // called: REDUCE; INST and OBJ with arguments, or of what by its name is no class
+	RoleClass                // instances are made: NEWOBJ, NEWOBJ_EX, copyreg's reconstructors; other INST and OBJ
+	RoleCallable             // called: REDUCE; INST and OBJ of what is not the standard library's, with arguments or no class by its name
 )
 
 func (r Role) String() string {

@@ -80,3 +80,21 @@ func TestSpread(t *testing.T) {
 		}
 	}
 }
+
+// TestSpreadOfNestedClass: a class that getattr yields twice is left a call the
+// second time, and is the import of what is nested in it all the same.
+func TestSpreadOfNestedClass(t *testing.T) {
+	const nested = "h\x00capp\nA\nX\x01\x00\x00\x00B\x86R"
+	data := []byte("\x80\x02c__builtin__\ngetattr\nq\x000" + nested + "0" +
+		"capp\nK\nh\x00" + nested + "X\x01\x00\x00\x00C\x86R)\x81\x81.")
+	if _, err := Verify(data, Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	v, err := Decode(data, DecodeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if class, ok := v.(*Object).ArgsObject.Class(); !ok || class != (Import{"app", "A.B.C"}) {
+		t.Errorf("an instance of %v, %v", class, ok)
+	}
+}

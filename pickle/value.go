@@ -200,7 +200,11 @@ func (o *Object) Class() (class Import, ok bool) {
 
 // imported returns the import that v is, or gets by getattr of one, as nested
 // classes are below protocol 4.
-func imported(v Value) (i Import, ok bool) {
+func imported(v Value) (i Import, ok bool) { return importedWithin(v, maxName) }
+
+// importedWithin is imported for names of at most length bytes, which bounds
+// how many calls of getattr it follows.
+func importedWithin(v Value, length int) (i Import, ok bool) {
 	if i, ok = v.(Import); ok {
 		return i, true
 	}
@@ -211,9 +215,12 @@ func imported(v Value) (i Import, ok bool) {
 	if !ok || o.Args == nil || len(o.Args.Items) != 2 || !o.isCallOf("builtins", "getattr") {
 		return Import{}, false
 	}
-	of, ok1 := o.Args.Items[0].(Import)
-	name, ok2 := o.Args.Items[1].(Str)
-	return Import{of.Module, of.Name + "." + string(name)}, ok1 && ok2
+	name, ok := o.Args.Items[1].(Str)
+	if !ok || len(name) >= length {
+		return Import{}, false
+	}
+	of, ok := importedWithin(o.Args.Items[0], length-len(name)-1)
+	return Import{of.Module, of.Name + "." + string(name)}, ok
 }
 
 // Attributes returns the dict of o's attributes, as the default BUILD takes

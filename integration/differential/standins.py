@@ -108,7 +108,11 @@ def standin(module, name):
         if len(classes) > MAX_CLASSES:
             classes.clear()
         kind = Getattr if (module, name) == ("builtins", "getattr") else Import
-        cls = kind(name, (Made,), {"__slots__": (), "__module__": module, "path": (module, name)})
+        cls = kind(
+            name.replace("\0", "0"),
+            (Made,),
+            {"__slots__": (), "__module__": module, "path": (module, name)},
+        )
         classes[module, name] = cls
     return cls
 

@@ -916,6 +916,12 @@ for name, data in (
     ("inst", b"(S'id'\nimyapp.jobs\nrun\n."),
     ("inst-bare", b"(imyapp.jobs\nrun\n."),
     ("obj", b"(cmyapp.jobs\nrun\nS'id'\no."),
+    ("obj-getattr", b"(cbuiltins\ngetattr\ncmyapp.sessions\nShopSession\nS'__subclasses__'\no."),
+    (
+        "inst-reconstructor",
+        b"(cbuiltins\nbytearray\ncbuiltins\nbytearray\nI999999999999\nicopyreg\n_reconstructor\n.",
+    ),
+    ("obj-set", b"(cbuiltins\nset\n()" + b"2\x86" * 60 + b"lo."),
     ("obj-pool", b"(cmyapp.jobs\nPool\nK\x02o."),
 ):
     case("borrowed-call-by-" + name, "INST and OBJ call functions too", data)
