@@ -184,6 +184,9 @@ func (m *machine) obj() error {
 func (m *machine) instantiate(class value, items []value) error {
 	weight, depth, _ := m.holdAll(items)
 	u := &m.uses[class.a()]
+	if u.special != plain && u.special <= partial {
+		return m.fail("what is called is written by REDUCE alone: getattr, and pickle's own functions")
+	}
 	role := RoleClass
 	// Calls of the standard library are known by REDUCE alone, which looks into
 	// their arguments; as classes, the policy lets few take any.
