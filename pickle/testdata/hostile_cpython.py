@@ -10,7 +10,8 @@ myapp.sessions of an imagined application is there to be imported.
 
 A line holds the name, the first 16 hexadecimal digits of the pickle's SHA-256,
 the version of CPython, what became of it, and where there are any: the imports that it asked for, the
-calls of functions, the audit events, and the error. What became of it is
+calls of functions, the audit events, and the error, in which PREFIX is where that
+CPython is installed, and SCRATCH the empty directory. What became of it is
 
     loads     nothing but objects were made
     effect    it called a function, imported what was not there, changed a class or module,
@@ -253,6 +254,8 @@ def one(data):
     if error:
         line["made" if outcome == "loads" else "error"] = error
     text = json.dumps({k: v for k, v in line.items() if v})
+    for place, name in ((os.getcwd(), "SCRATCH"), (sys.prefix, "PREFIX")):
+        text = text.replace(place, name)
     sys.stdout.write(re.sub("0x[0-9a-f]+", "0x0", text))
 
 
