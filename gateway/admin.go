@@ -62,12 +62,13 @@ type PoolStatus struct {
 // Status tells how the gateway is.
 func (g *Gateway) Status() Status {
 	s := Status{PID: os.Getpid(), Started: g.started, Goroutines: runtime.NumGoroutine(), Draining: g.isDraining()}
+	groups := processesByGroup()
 	for _, p := range g.pools {
 		status := PoolStatus{Name: p.config.Name, Prefix: p.config.Prefix}
-		status.Workers, status.Waiting = p.status()
+		status.Workers, status.Waiting = p.status(groups)
 		for i := range status.Workers {
-			for _, pid := range status.Workers[i].processes {
-				status.Workers[i].Private += privateBytes(pid)
+			if w := &status.Workers[i]; w.PID != 0 {
+				w.Private = privateBytes(groups[w.PID])
 			}
 		}
 		s.Pools = append(s.Pools, status)

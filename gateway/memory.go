@@ -50,11 +50,19 @@ func residentBytes(processes []groupProcess) (sum int64) {
 	return sum
 }
 
-// privateBytes reads what memory a process shares with no other, the Private
+// privateBytes adds up what memory processes share with no other.
+func privateBytes(processes []groupProcess) (sum int64) {
+	for _, p := range processes {
+		sum += privateOf(p.pid)
+	}
+	return sum
+}
+
+// privateOf reads what memory a process shares with no other, the Private
 // lines of proc(5), smaps_rollup: of a forked worker, what it has added to the
 // preloaded application. 0 when it has gone. The kernel walks all of the
 // process's pages for it.
-func privateBytes(pid int) int64 {
+func privateOf(pid int) int64 {
 	file, err := os.Open(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	if err != nil {
 		return 0

@@ -163,9 +163,10 @@ func (c poolCollector) Describe(to chan<- *prometheus.Desc) {
 }
 
 func (c poolCollector) Collect(to chan<- prometheus.Metric) {
+	groups := processesByGroup()
 	for _, p := range c.gateway.pools {
 		count := map[WorkerState]int{Starting: 0, Idle: 0, Busy: 0, Draining: 0, Dead: 0}
-		workers, waiting := p.status()
+		workers, waiting := p.status(groups)
 		for _, w := range workers {
 			count[w.State]++
 			if w.PID != 0 {

@@ -51,6 +51,4 @@ type WorkerStatus struct {
 	Resident int64       `json:"resident,omitempty"` // memory of that and what it has forked, in bytes
 	Private  int64       `json:"private,omitempty"`  // as much of it as no other process shares
 	Reason   string      `json:"reason,omitempty"`   // why it is dead, of a backend
-
-	processes []int // of the process group
 }

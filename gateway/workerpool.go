@@ -132,23 +132,17 @@ func (g *Gateway) openPool(ctx context.Context, config WorkerPool) (_ *runningPo
 	return p, nil
 }
 
-// status is Pool.Status with what is known of the workers' processes, but for
-// WorkerStatus.Private.
-func (p *runningPool) status() (workers []WorkerStatus, waiting int) {
+// status is Pool.Status with what is known of the workers' processes, which are
+// among groups, but for WorkerStatus.Private.
+func (p *runningPool) status(groups map[int][]groupProcess) (workers []WorkerStatus, waiting int) {
 	workers, waiting = p.pool.Status()
 	if p.supervisor == nil {
 		return workers, waiting
 	}
 	p.supervisor.addProcesses(workers)
-	groups := processesByGroup()
 	for i := range workers {
-		w := &workers[i]
-		if w.PID == 0 {
-			continue
-		}
-		w.Resident = residentBytes(groups[w.PID])
-		for _, process := range groups[w.PID] {
-			w.processes = append(w.processes, process.pid)
+		if w := &workers[i]; w.PID != 0 {
+			w.Resident = residentBytes(groups[w.PID])
 		}
 	}
 	return workers, waiting
