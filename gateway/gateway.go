@@ -118,7 +118,7 @@ func New(ctx context.Context, opts Options) (_ *Gateway, err error) {
 		return nil, err
 	}
 	g.now.Store(first)
-	if err := g.openFronts(ctx); err != nil {
+	if err := g.openFronts(ctx, first); err != nil {
 		return nil, err
 	}
 	if err := g.openAdmin(ctx); err != nil {

@@ -130,9 +130,9 @@ func (o *FrontOptions) check() error {
 	return nil
 }
 
-// openFronts opens every address. The options are checked.
-func (g *Gateway) openFronts(ctx context.Context) error {
-	o := &g.opts.FrontOptions
+// openFronts opens every address of a generation's options, which are checked.
+func (g *Gateway) openFronts(ctx context.Context, by *generation) error {
+	o := &by.opts.FrontOptions
 	sockets := &socketSource{options: o, inherited: &g.inherited}
 	defer sockets.closeRest()
 	for _, kind := range []struct {
@@ -150,17 +150,15 @@ func (g *Gateway) openFronts(ctx context.Context) error {
 			}
 		}
 	}
-	return g.equip(g.fronts, o)
+	return g.equip(g.fronts, by)
 }
 
-// equip gives fronts their servers.
-func (g *Gateway) equip(fronts []*front, o *FrontOptions) error {
-	trusted, err := ParseTrustedProxies(o.TrustedProxies)
-	if err != nil {
-		return err
-	}
+// equip gives fronts their servers, by the options of a generation.
+func (g *Gateway) equip(fronts []*front, by *generation) error {
+	o := &by.opts.FrontOptions
 	var cert *certificate
 	if len(o.HTTPS) > 0 {
+		var err error
 		if cert, err = loadCertificate(o.TLSCert, o.TLSKey, g.opts.Logger); err != nil {
 			return err
 		}
@@ -172,7 +170,7 @@ func (g *Gateway) equip(fronts []*front, o *FrontOptions) error {
 		f.lent = &lentListener{Listener: f.socket}
 		f.listener = f.lent
 		if slices.Contains(o.ProxyProtocol, f.address) {
-			f.listener = acceptPROXY(f.listener, trusted, o.HeaderTimeout)
+			f.listener = acceptPROXY(f.listener, by.trusted, o.HeaderTimeout)
 		}
 		var config *tls.Config // one for each server, which changes it
 		if f.kind == "https" {

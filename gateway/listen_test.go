@@ -37,8 +37,9 @@ func openTestFronts(t *testing.T, opts FrontOptions, log *lockedBuffer, handler 
 		t.Fatal(err)
 	}
 	g := &Gateway{opts: Options{FrontOptions: opts, Logger: logger}}
-	g.now.Store(&generation{handler: trusted.Handler(opts.ForwardedHeader, handler)})
-	if err := g.openFronts(t.Context()); err != nil {
+	by := &generation{opts: g.opts, trusted: trusted, handler: trusted.Handler(opts.ForwardedHeader, handler)}
+	g.now.Store(by)
+	if err := g.openFronts(t.Context(), by); err != nil {
 		t.Fatal(err)
 	}
 	var serving sync.WaitGroup

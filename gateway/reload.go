@@ -16,6 +16,7 @@ import (
 // that in which it has begun.
 type generation struct {
 	opts    Options
+	trusted *TrustedProxies
 	handler http.Handler
 	api     http.Handler // of the workers
 }
@@ -26,7 +27,8 @@ func (g *Gateway) generation(opts Options) (*generation, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &generation{opts: opts, handler: trusted.Handler(opts.ForwardedHeader, g.handler(&opts)), api: opts.Sessions.API()}, nil
+	handler := trusted.Handler(opts.ForwardedHeader, g.handler(&opts))
+	return &generation{opts: opts, trusted: trusted, handler: handler, api: opts.Sessions.API()}, nil
 }
 
 // handler is a request's way, from the outside in.
@@ -106,7 +108,7 @@ func (g *Gateway) reload(ctx context.Context, read func() (Options, error)) erro
 	if err != nil {
 		return err
 	}
-	fronts, err := g.otherFronts(&opts.FrontOptions)
+	fronts, err := g.otherFronts(next)
 	if err != nil {
 		return err
 	}
@@ -163,9 +165,10 @@ func (g *Gateway) keepFixed(opts *Options) {
 	opts.Admin, opts.RunDir, opts.Logger = g.opts.Admin, g.opts.RunDir, g.opts.Logger
 }
 
-// otherFronts makes fronts for the sockets of the present ones, by options that
-// their servers cannot take while they run; none where those are the same.
-func (g *Gateway) otherFronts(o *FrontOptions) ([]*front, error) {
+// otherFronts makes fronts for the sockets of the present ones, by options of a
+// generation that their servers cannot take while they run; none where those are
+// the same.
+func (g *Gateway) otherFronts(next *generation) ([]*front, error) {
 	ofServers := func(o FrontOptions) FrontOptions {
 		o.ForwardedHeader = ""
 		if len(o.ProxyProtocol) == 0 {
@@ -173,7 +176,7 @@ func (g *Gateway) otherFronts(o *FrontOptions) ([]*front, error) {
 		}
 		return o
 	}
-	if reflect.DeepEqual(ofServers(*o), ofServers(g.now.Load().opts.FrontOptions)) {
+	if reflect.DeepEqual(ofServers(next.opts.FrontOptions), ofServers(g.now.Load().opts.FrontOptions)) {
 		return nil, nil
 	}
 	var others []*front
@@ -182,7 +185,7 @@ func (g *Gateway) otherFronts(o *FrontOptions) ([]*front, error) {
 			others = append(others, &front{kind: f.kind, name: f.name, socket: f.socket, address: f.address})
 		}
 	}
-	return others, g.equip(others, o)
+	return others, g.equip(others, next)
 }
 
 // reloadPools has the workers of all pools replaced; swap is called when all

@@ -155,7 +155,7 @@ func TestCertificateMissing(t *testing.T) {
 	g := &Gateway{opts: Options{Logger: slog.New(slog.DiscardHandler), FrontOptions: FrontOptions{
 		HTTPS: []string{"127.0.0.1:0"}, TLSCert: "/nonexistent/cert", TLSKey: "/nonexistent/key",
 	}}}
-	if err := g.openFronts(context.Background()); err == nil || !strings.Contains(err.Error(), "/nonexistent/cert") {
+	if err := g.openFronts(context.Background(), &generation{opts: g.opts}); err == nil || !strings.Contains(err.Error(), "/nonexistent/cert") {
 		t.Errorf("%v", err)
 	}
 }
