@@ -4,7 +4,7 @@ import "bytes"
 
 // reduce reads REDUCE: callable(*args).
 func (m *machine) reduce() error {
-	args, err := m.popTuple()
+	args, err := m.popArgs()
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (m *machine) charge(module span, args value) error {
 
 // newObj reads NEWOBJ: class.__new__(class, *args).
 func (m *machine) newObj() error {
-	args, err := m.popTuple()
+	args, err := m.popArgs()
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (m *machine) newObjEx() error {
 	if !m.isKeywords(keywords) {
 		return m.fail("the keyword arguments are not a dict whose keys are text")
 	}
-	args, err := m.popTuple()
+	args, err := m.popArgs()
 	if err != nil {
 		return err
 	}
@@ -184,7 +184,7 @@ func (m *machine) obj() error {
 func (m *machine) instantiate(class value, items []value) error {
 	weight, depth, _ := m.holdAll(items)
 	u := &m.uses[class.a()]
-	if u.special != plain && u.special <= partial {
+	if u.special.isPicklesOwn() {
 		return m.fail("what is called is written by REDUCE alone: getattr, and pickle's own functions")
 	}
 	role := RoleClass
@@ -262,7 +262,8 @@ func (m *machine) pushPersistent() error {
 	return nil
 }
 
-func (m *machine) popTuple() (value, error) {
+// popArgs pops the arguments of a call: a tuple, or an instance that may be one.
+func (m *machine) popArgs() (value, error) {
 	v, err := m.pop()
 	if err == nil && v.kind() != KindTuple && !m.mayBeTuple(v) {
 		err = m.fail("the arguments are not a tuple made by this pickle")

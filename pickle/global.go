@@ -38,6 +38,9 @@ const (
 	generator             // random.Random
 )
 
+// isPicklesOwn reports whether pickle itself writes the calls, by REDUCE alone.
+func (s special) isPicklesOwn() bool { return s > plain && s <= partial }
+
 func specialOf(module, name []byte) special {
 	switch string(module) {
 	case "builtins":

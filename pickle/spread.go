@@ -8,11 +8,8 @@ func (m *machine) mayBeTuple(v value) bool {
 		return false
 	}
 	o := &m.objects[v.a()]
-	if o.use < 0 || o.keys&(keyPartial|keyMaker) != 0 {
-		return false
-	}
 	made := &m.uses[o.use]
-	return made.role == RoleClass && !isStandard(string(m.spelled(made.module)))
+	return made.role == RoleClass && o.keys&keyMaker == 0 && !isStandard(string(m.spelled(made.module)))
 }
 
 // callSpread pushes the result of a call with the elements of an instance,
