@@ -110,7 +110,7 @@ func unitsOf(flag *pflag.Flag) string {
 	switch {
 	case flag.Value.Type() == "duration":
 		return "; want numbers with h, m, s or ms, such as 36h or 1m30s; a day is 24h"
-	case unit == "bytes":
+	case unit == "bytes" && flag.Value.Type() != "bytes": // byteSize says it itself
 		return "; want a number of bytes, such as 1048576"
 	}
 	return ""
