@@ -11,8 +11,8 @@ import (
 // goes by the time of modification, which Touch renews. It does not wait for
 // locks: whoever holds one is using the session. A session that cannot be
 // deleted does not keep it from the others; the first such error is returned at
-// the end. While this store, or another on the directory, serves requests, it rests as long as it works. It also
-// removes what crashes have left in tmp/.
+// the end. While this store, or another on the directory, serves requests, it
+// rests as long as it works. It also removes what crashes have left in tmp/.
 func (s *Store) DeleteIdle(ctx context.Context, idle time.Duration) (deleted, remaining int, err error) {
 	var first error
 	pace := newPace(s.served())
@@ -22,23 +22,23 @@ func (s *Store) DeleteIdle(ctx context.Context, idle time.Duration) (deleted, re
 		} else if err != nil {
 			first = fail("sweep", s.path, "", err)
 		}
-		x := s.newExpiry(d, idle)
-		defer x.end()
-		return d.walk(ctx, start, func(e entry) error {
-			gone := false
+		x := &expiry{store: s, dirs: d, idle: idle, dir: -1}
+		seen := 0
+		err := d.walk(ctx, start, func(e entry) error {
+			seen++
 			if time.Since(modified(e.stat)) > idle {
-				var err error
-				if gone, err = x.delete(e); err != nil && first == nil {
+				if err := x.take(e); err != nil && first == nil {
 					first = fail("expire", s.path, e.id, err)
 				}
 			}
-			if gone {
-				deleted++
-			} else {
-				remaining++
-			}
 			return pace.step(ctx)
 		})
+		failed := x.end()
+		if first == nil {
+			first = failed
+		}
+		deleted, remaining = deleted+x.deleted, remaining+seen-x.deleted
+		return err
 	})
 	if err == nil {
 		err = first
@@ -46,61 +46,139 @@ func (s *Store) DeleteIdle(ctx context.Context, idle time.Duration) (deleted, re
 	return deleted, remaining, err
 }
 
-// An expiry deletes idle sessions. The files that have lost their name are closed by
-// a goroutine of their own: that is where the file system frees them, a third of the work.
+// An expiry deletes idle sessions. What it has locked goes to a goroutine that deletes it:
+// the file system needs as long for that as all before does. It is started when there are many.
 type expiry struct {
-	store   *Store
-	dirs    *dirs
-	idle    time.Duration
-	unnamed chan int // file descriptors
-	closed  chan struct{}
+	store *Store
+	dirs  *dirs
+	idle  time.Duration
+
+	shard shard // of dir
+	dir   int   // where the last session was found, or -1
+	taken int
+	queue chan doomed
+	ended chan struct{}
+
+	deleted int   // by finish, as is first
+	first   error // of what could not be deleted
 }
 
-func (s *Store) newExpiry(d *dirs, idle time.Duration) *expiry {
-	x := &expiry{store: s, dirs: d, idle: idle, unnamed: make(chan int, 64), closed: make(chan struct{})}
-	go func() {
-		defer close(x.closed)
-		for fd := range x.unnamed {
-			unix.Close(fd)
-		}
-	}()
-	return x
+// A doomed session is idle and locked. Without an id it is a directory in which all are deleted.
+type doomed struct {
+	id    string
+	dir   int
+	fd    int
+	leave func()
 }
 
-// end waits until every file is closed.
-func (x *expiry) end() {
-	close(x.unnamed)
-	<-x.closed
-}
+// many is how many sessions are deleted before a goroutine is started for more.
+const many = 64
 
-// delete deletes a session if it is idle and nobody uses it. Under the
+// take has a session deleted if it is idle and nobody uses it. Under the
 // flock nobody of this package loads, saves or touches it, so it is enough to ask who holds
 // its lock: who takes that from then on will find no session.
-func (x *expiry) delete(e entry) (deleted bool, err error) {
+func (x *expiry) take(e entry) error {
+	if err := x.enter(e.shard); err != nil {
+		return err
+	}
 	leave, ok := x.store.locks.TryLock(e.id)
 	if !ok {
-		return false, nil
+		return nil
 	}
-	defer leave()
-	fd, err := openat(e.dir, e.id, unix.O_RDONLY|fileFlags, 0)
+	fd, err := x.lock(e)
+	if fd < 0 {
+		leave()
+		return err
+	}
+	x.give(doomed{id: e.id, dir: x.dir, fd: fd, leave: leave})
+	return nil
+}
+
+// enter opens the directory that a session is in, once for all of them.
+func (x *expiry) enter(n shard) (err error) {
+	if x.dir >= 0 && n == x.shard {
+		return nil
+	}
+	x.leaveDir()
+	if x.dir, err = x.dirs.openShard(n); err != nil {
+		x.dir = -1
+		return err
+	}
+	x.shard = n
+	return nil
+}
+
+func (x *expiry) leaveDir() {
+	if x.dir >= 0 {
+		x.give(doomed{dir: x.dir})
+		x.dir = -1
+	}
+}
+
+// lock returns the open and locked file of a session that may be deleted, or -1.
+func (x *expiry) lock(e entry) (fd int, err error) {
+	fd, err = openat(x.dir, e.id, unix.O_RDONLY|fileFlags, 0)
 	switch err {
 	case nil:
 	case unix.ENOENT, unix.EAGAIN, unix.ELOOP, unix.ENXIO: // gone, under a lease, or another thing by now
-		return false, nil
+		return -1, nil
 	default:
-		return false, err
+		return -1, err
 	}
 	free, err := flockIf(fd, func(now *unix.Stat_t) (bool, error) { return x.mayDelete(now, e) })
 	if !free {
 		unix.Close(fd)
-		return false, err
+		return -1, err
 	}
-	deleted, err = unlink(e.dir, e.id)
-	x.unnamed <- fd
-	if !deleted {
-		return false, err
+	return fd, nil
+}
+
+func (x *expiry) give(d doomed) {
+	if x.queue != nil {
+		x.queue <- d
+		return
 	}
-	return true, x.store.sync(e.dir)
+	x.finish(d)
+	if x.taken++; x.taken < many {
+		return
+	}
+	x.queue, x.ended = make(chan doomed, many), make(chan struct{})
+	go func() {
+		defer close(x.ended)
+		for d := range x.queue {
+			x.finish(d)
+		}
+	}()
+}
+
+// finish deletes a session, or closes a directory and waits for the disk: a session that a power
+// failure brings back before is idle still.
+func (x *expiry) finish(d doomed) {
+	var err error
+	if d.id == "" {
+		err = x.store.sync(d.dir)
+		x.dirs.closeShard(d.dir)
+	} else {
+		var deleted bool
+		if deleted, err = unlink(d.dir, d.id); deleted {
+			x.deleted++
+		}
+		unix.Close(d.fd)
+		d.leave()
+	}
+	if err != nil && x.first == nil {
+		x.first = fail("expire", x.store.path, d.id, err)
+	}
+}
+
+// end waits until all is deleted, and returns the first error of that.
+func (x *expiry) end() error {
+	x.leaveDir()
+	if x.queue != nil {
+		close(x.queue)
+		<-x.ended
+	}
+	return x.first
 }
 
 // mayDelete reports whether a file whose flock is ours is e's, still idle, and in nobody's use.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,11 +49,10 @@ func TestExpireLooksAgain(t *testing.T) {
 					if err := use(); err != nil {
 						return err
 					}
-					x := s.newExpiry(d, time.Minute)
-					defer x.end()
-					deleted, err := x.delete(e)
-					if want := name == "not at all"; deleted != want {
-						t.Errorf("deleted %v, want %v", deleted, want)
+					x := &expiry{store: s, dirs: d, idle: time.Minute, dir: -1}
+					err := errors.Join(x.take(e), x.end())
+					if deleted := x.deleted == 1; deleted != (name == "not at all") {
+						t.Errorf("deleted: %v", deleted)
 					}
 					return err
 				})
@@ -81,21 +81,74 @@ func TestExpireGoesOn(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	err := s.with("test", "", func(d *dirs) error {
 		n := 0
-		x := s.newExpiry(d, -time.Hour)
-		defer x.end()
-		return d.walk(ctx, start, func(e entry) error {
+		x := &expiry{store: s, dirs: d, idle: -time.Hour, dir: -1}
+		err := d.walk(ctx, start, func(e entry) error {
 			if n++; n == paceSteps {
 				cancel()
 			}
-			_, err := x.delete(e)
-			return err
+			return x.take(e)
 		})
+		return errors.Join(x.end(), err)
 	})
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("walk = %v, want context.Canceled", err)
 	}
 	if deleted, remaining, err := s.DeleteIdle(t.Context(), -time.Hour); deleted != sessions-paceSteps || remaining != 0 || err != nil {
 		t.Errorf("DeleteIdle = %d, %d, %v; want the %d that were left", deleted, remaining, err, sessions-paceSteps)
+	}
+}
+
+// Sessions in many directories are deleted in each of them, the last ones too, and nothing stays open.
+func TestExpireOfManyDirectories(t *testing.T) {
+	const sessions = 3 * many
+	path := filepath.Join(t.TempDir(), "sessions")
+	s, err := Open(path, Options{Create: true, FanOut: true, Durability: DurabilityPower})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for i := range sessions {
+		if err := s.Create(t.Context(), fmt.Sprint("session-", i), []byte("N.")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open := func() int {
+		list, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	before := open()
+	if deleted, remaining, err := s.DeleteIdle(t.Context(), -time.Hour); deleted != sessions || remaining != 0 || err != nil {
+		t.Errorf("DeleteIdle = %d, %d, %v; want %d, 0, nil", deleted, remaining, err, sessions)
+	}
+	if now := open(); now != before {
+		t.Errorf("%d files are open, %d before", now, before)
+	}
+	for info, err := range s.All(t.Context(), "") {
+		t.Errorf("left: %v, %v", info, err)
+	}
+}
+
+// What cannot be deleted is told at the end, by the goroutine too, and keeps it from nothing else.
+func TestExpireTellsWhatItCannotDelete(t *testing.T) {
+	s := openStore(t, filepath.Join(t.TempDir(), "sessions"))
+	for _, before := range []int{0, many} {
+		x, left := &expiry{store: s, dir: -1}, 0
+		doom := func(id string, dir int) { x.give(doomed{id: id, dir: dir, fd: -1, leave: func() { left++ }}) }
+		for range before {
+			doom("none", s.dirs.sessions)
+		}
+		doom("a", -1)
+		doom("b", -1)
+		err := x.end()
+		if want := "expire session a"; !errors.Is(err, unix.EBADF) || !strings.Contains(err.Error(), want) {
+			t.Errorf("after %d: %v, want %q and %v", before, err, want, unix.EBADF)
+		}
+		if left != before+2 || x.deleted != 0 || (x.queue != nil) != (before == many) {
+			t.Errorf("after %d: left %d locks, deleted %d", before, left, x.deleted)
+		}
 	}
 }
 

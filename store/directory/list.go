@@ -74,7 +74,6 @@ func parseCursor(text string) (cursor, error) {
 type entry struct {
 	id    string
 	shard shard
-	dir   int          // the shard's directory, open until the next entry
 	stat  *unix.Stat_t // until the next entry
 	next  cursor       // behind it
 }
@@ -155,7 +154,7 @@ func (d *dirs) walkShard(ctx context.Context, from cursor, f func(entry) error) 
 		case err != nil:
 			return err
 		}
-		return f(entry{id: name, shard: from.shard, dir: dir, stat: &st, next: cursor{from.shard, next}})
+		return f(entry{id: name, shard: from.shard, stat: &st, next: cursor{from.shard, next}})
 	})
 }
 
