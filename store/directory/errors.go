@@ -88,7 +88,7 @@ func hintFor(err error) string {
 	case errors.Is(err, ErrLinked):
 		return "remove its other names, and back up by copies, not links: session3 writes to all names of a file"
 	case errors.Is(err, unix.ENOTDIR):
-		return "not a directory"
+		return "a file stands where a directory is wanted: name the directory of the sessions"
 	case errors.Is(err, unix.EROFS):
 		return "mount the file system read-write; there is no need to restart"
 	case errors.Is(err, unix.ENOSPC):
