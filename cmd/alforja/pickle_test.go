@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -204,11 +203,7 @@ func TestSecondOpinion(t *testing.T) {
 	for _, data := range []string{"N.", "\xff", strings.Repeat("(", 12<<20), "N."} {
 		fmt.Fprintf(&input, `{"name":"x","hex":"%x"}`+"\n", data)
 	}
-	start := time.Now()
 	out, _ := invoke(input.String(), "verify", "--jsonl", "--second-opinion", "--max-bytes", "16777216")
-	if took := time.Since(start); took > 4*opinionTime {
-		t.Errorf("it took %v", took)
-	}
 	var said []string
 	for line := range strings.Lines(out) {
 		var a struct {
