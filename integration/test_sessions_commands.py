@@ -267,8 +267,18 @@ def test_export_and_import_are_lossless(some, tmp_path, form):
     assert contents(copy) == contents(some)
     again = tmp_path / "again"
     piped = sessions("export", "--store", f"directory:{some}", *form, text=False).stdout
-    sessions("import", "--store", f"directory:{again}", *form, "-", stdin=piped, text=False)
+    sessions("import", "--store", f"directory:{again}", "-", stdin=piped, text=False)
     assert contents(again) == contents(some)
+
+
+@pytest.mark.parametrize("form", [[], ["--tar"]])
+def test_export_of_nothing_is_imported(tmp_path, form):
+    (tmp_path / "none").mkdir()
+    file = tmp_path / "file"
+    sessions("export", "--store", f"directory:{tmp_path / 'none'}", *form, file)
+    assert (
+        "0 created" in sessions("import", "--store", f"directory:{tmp_path / 'new'}", file).stdout
+    )
 
 
 def test_import_overwrites_only_what_is_older(some, tmp_path):

@@ -116,6 +116,11 @@ func unitsOf(flag *pflag.Flag) string {
 	return ""
 }
 
+// nameOf is what messages call a command: they begin with the program's name anyway.
+func nameOf(cmd *cobra.Command) string {
+	return strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ")
+}
+
 func flagNames(flags *pflag.FlagSet) []string {
 	var names []string
 	flags.VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })

@@ -77,7 +77,7 @@ func (in *pickleInput) check(cmd *cobra.Command, args []string) error {
 	case in.digits < 1:
 		return usageError{fmt.Errorf("--max-digits %d: want 1 or more", in.digits)}
 	case len(args) == 0:
-		return usageError{fmt.Errorf("%s wants a FILE, or - for standard input (see %s --help)", cmd.CommandPath(), cmd.CommandPath())}
+		return usageError{fmt.Errorf("%s wants a FILE, or - for standard input (see %s --help)", nameOf(cmd), cmd.CommandPath())}
 	}
 	return nil
 }
@@ -91,10 +91,7 @@ func (in *pickleInput) oneFile(cmd *cobra.Command, args []string) (path string, 
 	if err := in.check(cmd, args); err != nil {
 		return "", err
 	}
-	if len(args) > 1 {
-		return "", usageError{fmt.Errorf("%s takes one FILE, and got %q too", cmd.CommandPath(), args[1])}
-	}
-	return args[0], nil
+	return fileArgument(cmd, args)
 }
 
 // limits are the defaults as long as --max-bytes is; more bytes may do more.

@@ -85,8 +85,8 @@ func importSessionsCommand() *cobra.Command {
 		Use:   "import [FILE|-]",
 		Short: "Read sessions from a file into a store",
 		Long: `import reads what export writes: JSON Lines with the keys id, modified and
-pickle, others being ignored, or with --tar a tar archive whose entries are
-named by session ids. The store is made if it is missing.
+pickle, others being ignored, or a tar archive whose entries are named by session
+ids. The store is made if it is missing.
 
 A session that the store has already is replaced if the file's was saved later,
 or else with --overwrite. What is wrong with a line is named with its number and
@@ -94,7 +94,7 @@ stops nothing; the exit code is 1. An id that is none, and a pickle that a
 gateway would not give to a worker, count as wrong.`,
 		Example: `  alforja sessions import --store directory:/var/lib/app/sessions backup.jsonl
   zstd -dc backup.jsonl.zst | alforja sessions import --store directory:/var/lib/app/sessions
-  tar -C old -cf - . | alforja sessions import --store directory:/var/lib/app/sessions --tar`,
+  tar -C old -cf - . | alforja sessions import --store directory:/var/lib/app/sessions`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := fileArgument(cmd, args)
@@ -131,9 +131,9 @@ gateway would not give to a worker, count as wrong.`,
 			opts.Check = func(state []byte) error { return check(state, o.judge) }
 			opts.Progress = p.step
 			opts.Report = func(place string, err error) { complain(cmd, p, path+": "+place, err) }
-			from := interruptible(cmd.Context(), in)
+			from := bufio.NewReaderSize(interruptible(cmd.Context(), in), 4<<10)
 			items := transfer.Lines(from)
-			if asTar {
+			if asTar || beginsTar(from) {
 				items = transfer.Tar(from)
 			}
 			counts, err := transfer.Import(cmd.Context(), s, items, opts)
@@ -150,7 +150,7 @@ gateway would not give to a worker, count as wrong.`,
 	o.addPolicyFlags(flags)
 	o.addLockFlag(flags)
 	o.addYesFlag(flags)
-	flags.BoolVar(&asTar, "tar", false, "read a tar archive")
+	flags.BoolVar(&asTar, "tar", false, "read a tar archive, also of a kind so old that it does not say that it is one")
 	flags.BoolVar(&opts.Overwrite, "overwrite", false, "replace sessions that are newer in the store, too")
 	flags.BoolVar(&o.asJSON, "json", false, "print the counts as one object")
 	return cmd
@@ -164,7 +164,16 @@ func fileArgument(cmd *cobra.Command, args []string) (string, error) {
 	case 1:
 		return args[0], nil
 	}
-	return "", usageError{fmt.Errorf("%s takes one FILE, and got %q too", cmd.CommandPath(), args[1])}
+	return "", usageError{fmt.Errorf("%s takes one FILE, and got %q too", nameOf(cmd), args[1])}
+}
+
+// beginsTar reports whether what comes is a tar archive: since POSIX.1-1988 a header has "ustar" in it,
+// and one of nothing begins with zeros.
+func beginsTar(r *bufio.Reader) bool {
+	const magicAt = 257
+	magic := "ustar"
+	header, err := r.Peek(magicAt + len(magic))
+	return err == nil && (header[0] == 0 || string(header[magicAt:]) == magic)
 }
 
 // interruptible reads as r does until ctx ends, even while r waits for a

@@ -151,5 +151,5 @@ func wantArguments(cmd *cobra.Command, args []string, names ...string) error {
 	for _, name := range names[1:] {
 		text += " and " + name
 	}
-	return usageError{fmt.Errorf("%s wants %s, and got %q (see %s --help)", cmd.CommandPath(), text, args, cmd.CommandPath())}
+	return usageError{fmt.Errorf("%s wants %s, and got %q (see %s --help)", nameOf(cmd), text, args, cmd.CommandPath())}
 }

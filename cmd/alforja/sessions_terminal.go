@@ -18,7 +18,7 @@ func (o *operator) mayAsk(cmd *cobra.Command) error {
 	if o.yes || canAsk(cmd) {
 		return nil
 	}
-	return usageError{fmt.Errorf("%s changes sessions and there is no terminal to ask at: give --yes", cmd.CommandPath())}
+	return usageError{fmt.Errorf("%s changes sessions and there is no terminal to ask at: give --yes", nameOf(cmd))}
 }
 
 func canAsk(cmd *cobra.Command) bool {

@@ -42,7 +42,7 @@ func versionLine() string {
 // noArguments refuses arguments where a command takes none.
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usageError{fmt.Errorf("%s takes no arguments, and got %q", cmd.CommandPath(), args[0])}
+		return usageError{fmt.Errorf("%s takes no arguments, and got %q", nameOf(cmd), args[0])}
 	}
 	return nil
 }
