@@ -17,6 +17,8 @@ type backends struct {
 
 	checks    sync.WaitGroup
 	mu        sync.Mutex
+	ctx       context.Context // of all checks, also of backends that finish what they are at
+	end       context.CancelFunc
 	byAddress map[string]backend
 }
 
@@ -31,6 +33,9 @@ type backend struct {
 func (b *backends) set(config WorkerPool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.ctx == nil {
+		b.ctx, b.end = context.WithCancel(context.Background())
+	}
 	config.Health.setDefaults()
 	otherwise := config.Health != b.config.Health || config.Concurrency != b.config.Concurrency ||
 		config.Supervised.ScriptName != b.config.Supervised.ScriptName
@@ -59,7 +64,7 @@ func (b *backends) set(config WorkerPool) {
 func (b *backends) add(name string, transport *scgi.Transport) backend {
 	w := &Worker{Name: name, Transport: transport, Concurrency: b.config.Concurrency}
 	c := &checker{HealthCheck: b.config.Health, pool: b.pool, worker: w, due: b.pool.addChecked(w), variables: b.variables}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(b.ctx)
 	b.checks.Go(func() { c.run(ctx) })
 	return backend{worker: w, stopChecks: cancel}
 }
@@ -68,8 +73,6 @@ func (b *backends) add(name string, transport *scgi.Transport) backend {
 func (b *backends) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, one := range b.byAddress {
-		one.stopChecks()
-	}
+	b.end()
 	b.checks.Wait()
 }

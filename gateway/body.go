@@ -27,12 +27,6 @@ const firstBody = 8 << 10
 // has no room.
 func BufferBodies(limit int64, spool *Spool, logger *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// net/http hides a Content-Length beside a Transfer-Encoding, and a
-		// Transfer-Encoding in HTTP/1.0: a server before us may have seen
-		// another end of this request, so what follows it is not trusted.
-		if len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1) {
-			w.Header().Set("Connection", "close")
-		}
 		limit := spool.longest(limit)
 		declared := declaredLength(r)
 		if r.ContentLength == 0 && declared == nil || r.Body == nil {

@@ -82,7 +82,7 @@ func TestBodyFilesHaveNoName(t *testing.T) {
 // framed, the connection is not used again.
 func TestUntrustedFraming(t *testing.T) {
 	var closes string
-	server := httptest.NewServer(BufferBodies(1<<20, nil, slog.New(slog.DiscardHandler), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(RefuseMalformed(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		closes = w.Header().Get("Connection")
 	})))
 	defer server.Close()

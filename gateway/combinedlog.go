@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 
 	"alforja/gateway/scgi"
@@ -25,9 +26,9 @@ func LogCombined(w io.Writer) RequestLog {
 		mu.Lock()
 		defer mu.Unlock()
 		r := a.Request
-		line = appendField(line[:0], clientHost(r.RemoteAddr))
+		line = appendWord(line[:0], clientHost(r.RemoteAddr))
 		line = append(line, " - "...)
-		line = appendField(line, scgi.Env(ctx)["REMOTE_USER"])
+		line = appendWord(line, scgi.Env(ctx)["REMOTE_USER"])
 		line = a.Start.AppendFormat(line, " [02/Jan/2006:15:04:05 -0700] \"")
 		line = appendField(line, r.Method)
 		line = append(line, ' ')
@@ -54,7 +55,12 @@ func clientHost(remote string) string {
 	return remote
 }
 
-// appendField appends a client's text such that it can end neither its field
+// appendWord appends a field that stands without quotes: a blank would end it.
+func appendWord(line []byte, text string) []byte {
+	return append(line, strings.ReplaceAll(string(appendField(nil, text)), " ", `\x20`)...)
+}
+
+// appendField appends a client's text such that it can end neither its quoted field
 // nor its line, or "-" for none.
 func appendField(line []byte, text string) []byte {
 	if text == "" {

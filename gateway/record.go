@@ -93,12 +93,15 @@ func (a *Access) attrs(attrs []slog.Attr) []slog.Attr {
 func AccessLog(log RequestLog, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		access := &Access{Request: r, Start: time.Now(), Cut: true, record: record{requestID: newRequestID()}}
-		counted := &countingWriter{ResponseWriter: w}
+		counted := &countingWriter{ResponseWriter: w, bodyless: r.Method == http.MethodHead}
 		defer func() {
 			access.Duration = time.Since(access.Start)
 			access.Status, access.Bytes = counted.status, counted.bytes
 			if access.Status == 0 {
 				access.Status = http.StatusOK
+				if access.Cut { // a handler that panicked before it answered
+					access.Status = http.StatusInternalServerError
+				}
 			}
 			log(r.Context(), access)
 		}()
@@ -110,8 +113,9 @@ func AccessLog(log RequestLog, next http.Handler) http.Handler {
 // countingWriter notes the status and the length of the body.
 type countingWriter struct {
 	http.ResponseWriter
-	status int
-	bytes  int64
+	status   int
+	bytes    int64
+	bodyless bool // the server sends nothing of a body
 }
 
 func (w *countingWriter) WriteHeader(status int) {
@@ -126,7 +130,9 @@ func (w *countingWriter) Write(p []byte) (int, error) {
 		w.status = http.StatusOK
 	}
 	n, err := w.ResponseWriter.Write(p)
-	w.bytes += int64(n)
+	if !w.bodyless {
+		w.bytes += int64(n)
+	}
 	return n, err
 }
 

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -27,8 +28,8 @@ func TestCombinedLog(t *testing.T) {
 		{"all", func(r *http.Request) {
 			r.Header.Set("Referer", "http://example.org/")
 			r.Header.Set("User-Agent", "Mozilla/5.0 (X11)")
-			*r = *r.WithContext(scgi.WithEnv(r.Context(), map[string]string{"REMOTE_USER": "sancho"}))
-		}, `192.0.2.1 - sancho [T] "GET /a%20b?c=d HTTP/1.1" 200 5 "http://example.org/" "Mozilla/5.0 (X11)"`},
+			*r = *r.WithContext(scgi.WithEnv(r.Context(), map[string]string{"REMOTE_USER": "sancho panza"}))
+		}, `192.0.2.1 - sancho\x20panza [T] "GET /a%20b?c=d HTTP/1.1" 200 5 "http://example.org/" "Mozilla/5.0 (X11)"`},
 		{"forgery", func(r *http.Request) {
 			r.Header.Set("User-Agent", "x\" 200\\ \x1b[2J\n127.0.0.1 - root")
 			r.RemoteAddr = "@"
@@ -48,6 +49,34 @@ func TestCombinedLog(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, test.want)
 			}
 		})
+	}
+}
+
+// What was not sent is not counted, and a handler that panics has not answered 200.
+func TestAccessLogCountsWhatWasSent(t *testing.T) {
+	for name, test := range map[string]struct {
+		method string
+		do     func(http.ResponseWriter)
+		status int
+		bytes  int64
+		cut    bool
+	}{
+		"page":             {"GET", func(w http.ResponseWriter) { io.WriteString(w, "hello") }, 200, 5, false},
+		"head":             {"HEAD", func(w http.ResponseWriter) { io.WriteString(w, "hello") }, 200, 0, false},
+		"nothing":          {"GET", func(http.ResponseWriter) {}, 200, 0, false},
+		"panic":            {"GET", func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, 500, 0, true},
+		"panic in a body":  {"GET", func(w http.ResponseWriter) { io.WriteString(w, "he"); panic(http.ErrAbortHandler) }, 200, 2, true},
+		"panic behind 404": {"GET", func(w http.ResponseWriter) { w.WriteHeader(404); panic(http.ErrAbortHandler) }, 404, 0, true},
+	} {
+		var got *Access
+		handler := AccessLog(func(_ context.Context, a *Access) { got = a }, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { test.do(w) }))
+		func() {
+			defer func() { _ = recover() }()
+			handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(test.method, "/", nil))
+		}()
+		if got.Status != test.status || got.Bytes != test.bytes || got.Cut != test.cut {
+			t.Errorf("%s: %d, %d bytes, cut %v", name, got.Status, got.Bytes, got.Cut)
+		}
 	}
 }
 

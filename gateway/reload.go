@@ -43,7 +43,7 @@ func (g *Gateway) handler(opts *Options) http.Handler {
 	return AccessLog(opts.AccessLog,
 		BoundStalls(opts.StallTimeout,
 			RefuseMalformed(
-				ServeStatic(opts.Static,
+				ServeStatic(opts.Static, opts.Logger,
 					BufferBodies(opts.MaxBody, g.spool, opts.Logger,
 						opts.Sessions.Handler(mounted.sorted()))))))
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -123,6 +124,7 @@ func (p *Proxy) copyResponse(w http.ResponseWriter, r *http.Request, resp *http.
 		// Slow, but the client has its page.
 		p.stream(w, r, resp, body, limits.Memory)
 	case err != nil:
+		keepSessionCookie(w, r, resp)
 		p.fail(w, r, err)
 	default:
 		if err := body.Close(); err != nil {
@@ -132,6 +134,20 @@ func (p *Proxy) copyResponse(w http.ResponseWriter, r *http.Request, resp *http.
 		writeHeader(w, resp)
 		held.writeTo(w) // a client that has left is no concern any more
 		held.release()
+	}
+}
+
+// keepSessionCookie has a response's session cookie go out with the error that takes its place: what
+// the worker did to the session is stored by then, and a new id would be lost to the client.
+func keepSessionCookie(w http.ResponseWriter, r *http.Request, resp *http.Response) {
+	v := visitOf(r.Context())
+	if v == nil || recordOf(r.Context()).action == "" {
+		return
+	}
+	for _, line := range resp.Header["Set-Cookie"] {
+		if strings.HasPrefix(line, v.sessions.CookieName+"=") {
+			w.Header().Add("Set-Cookie", line)
+		}
 	}
 }
 
@@ -228,6 +244,9 @@ func writeHeader(w http.ResponseWriter, resp *http.Response) {
 	w.WriteHeader(resp.StatusCode)
 }
 
+// headerWait is how long a stream's header waits for the first of its body.
+const headerWait = 20 * time.Millisecond
+
 // stream passes a response on while it comes. The worker is ahead of the client
 // by no more than limit bytes. A response that the worker cuts short is cut
 // short for the client too, in a way that it notices. When the client leaves,
@@ -238,8 +257,14 @@ func (p *Proxy) stream(w http.ResponseWriter, r *http.Request, resp *http.Respon
 	defer ahead.wait()
 	writeHeader(w, resp)
 	flush := http.NewResponseController(w).Flush
+	// What comes at once goes out with the header, in one packet; it does not wait for long.
+	soon := time.AfterFunc(headerWait, ahead.wake)
+	defer soon.Stop()
 	for {
 		data, err := ahead.next()
+		if len(data) == 0 && err == nil {
+			_ = flush() // a client that has left is noticed when there is data for it
+		}
 		if len(data) > 0 {
 			_, err := w.Write(data)
 			if err == nil {
@@ -277,6 +302,7 @@ type readAhead struct {
 	taken     []byte // what next returned last, to be used again
 	err       error  // what ended the body
 	discarded bool
+	awake     bool // next is to return
 }
 
 func newReadAhead(body io.ReadCloser, limit int) *readAhead {
@@ -314,16 +340,24 @@ func (a *readAhead) room() bool {
 }
 
 // next waits for more of the body and returns it, valid until the next call, or
-// with the last of it what ended the body.
+// with the last of it what ended the body; or for wake, and returns nothing.
 func (a *readAhead) next() ([]byte, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for len(a.pending) == 0 && a.err == nil {
+	for len(a.pending) == 0 && a.err == nil && !a.awake {
 		a.changed.Wait()
 	}
+	a.awake = false
 	a.pending, a.taken = a.taken[:0], a.pending
 	a.changed.Signal()
 	return a.taken, a.err
+}
+
+func (a *readAhead) wake() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.awake = true
+	a.changed.Broadcast()
 }
 
 // discard has the rest of the body read for nobody.

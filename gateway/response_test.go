@@ -205,6 +205,28 @@ func TestStreamsStream(t *testing.T) {
 	}
 }
 
+// The header of a stream does not wait for its first line.
+func TestStreamsBeginAtOnce(t *testing.T) {
+	more := make(chan struct{})
+	p := newRawProxy(t, func(w io.Writer) {
+		io.WriteString(w, "Status: 200 OK\r\nX-First: 1\r\n\r\n")
+		<-more
+		io.WriteString(w, "line\n")
+	})
+	server := httptest.NewServer(p)
+	defer server.Close()
+	defer sync.OnceFunc(func() { close(more) })()
+	resp, err := (&http.Client{Timeout: 10 * time.Second}).Get(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	more <- struct{}{}
+	if line, err := io.ReadAll(resp.Body); string(line) != "line\n" || resp.Header.Get("X-First") != "1" || err != nil {
+		t.Errorf("%q, %v, %v", line, resp.Header, err)
+	}
+}
+
 func TestBrokenResponses(t *testing.T) {
 	cut := func(w io.Writer, header string, n int) {
 		io.WriteString(w, "Status: 200 OK\r\n"+header+"\r\n"+strings.Repeat("x", n))

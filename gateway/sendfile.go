@@ -57,6 +57,7 @@ func (p *Proxy) sendFile(w http.ResponseWriter, r *http.Request, resp *http.Resp
 	if err != nil {
 		p.logger().Error("file not sent: it must be a regular file below a directory for it",
 			"request", recordOf(r.Context()).requestID, "file", path, "err", err)
+		keepSessionCookie(w, r, resp)
 		fail(w, http.StatusNotFound, "no such file")
 		return
 	}

@@ -199,7 +199,7 @@ func (s *Sessions) resolveCookie(r *http.Request) (id string, ok bool) {
 	// "" and "*del*" are how Quixote revokes a cookie: nothing to report.
 	if value != "" && value != "*del*" {
 		s.Logger.Warn("refused a session cookie that is no session id",
-			"request", recordOf(r.Context()).requestID, "client", r.RemoteAddr, "cookie", shorten(value, 40))
+			"request", recordOf(r.Context()).requestID, "client", r.RemoteAddr, "cookie", shortID(value), "bytes", len(value))
 	}
 	s.dropCookie(r)
 	return "", true

@@ -217,6 +217,24 @@ func orQuotes(s string) string {
 	return s
 }
 
+// A response that breaks off behind a new id still tells the client of that: the old one is gone.
+func TestCutResponseKeepsTheNewID(t *testing.T) {
+	for action, want := range map[string]string{"renew": `[QX_session="other"]`, "": "[]"} {
+		s := newSite(t, func(w worker) {
+			if action != "" {
+				w.save(action, "other", "new")
+			}
+			w.header["Set-Cookie"] = []string{`QX_session="other"`, "secret=1"}
+			w.header.Set("Content-Length", "100") // of which nothing comes
+		}, nil)
+		s.put(t, "own", "before")
+		w := s.get("QX_session=own")
+		if got := fmt.Sprint(w.Header()["Set-Cookie"]); w.Code != 502 || got != want {
+			t.Errorf("%q: status %d, cookies %s, want %s", action, w.Code, got, want)
+		}
+	}
+}
+
 // TestForeignCookie: an application that keeps its sessions elsewhere is
 // noticed, once.
 func TestForeignCookie(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"maps"
 	"net/http"
 	"os"
@@ -20,8 +21,8 @@ import (
 // Last-Modified are as http.ServeContent has them. What is no file below the
 // directory is answered 404: a directory, a device, what a symbolic link outside of
 // it points to. Other methods are answered 405. Of several prefixes the longest
-// counts.
-func ServeStatic(dirs map[string]string, next http.Handler) http.Handler {
+// counts. What may not be read is answered 403, what cannot be read 500; both are logged.
+func ServeStatic(dirs map[string]string, logger *slog.Logger, next http.Handler) http.Handler {
 	if len(dirs) == 0 {
 		return next
 	}
@@ -29,7 +30,7 @@ func ServeStatic(dirs map[string]string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, prefix := range prefixes {
 			if name, below := strings.CutPrefix(r.URL.Path, strings.TrimRight(prefix, "/")+"/"); below {
-				serveStatic(w, r, dirs[prefix], name)
+				serveStatic(w, r, dirs[prefix], name, logger)
 				return
 			}
 		}
@@ -37,7 +38,7 @@ func ServeStatic(dirs map[string]string, next http.Handler) http.Handler {
 	})
 }
 
-func serveStatic(w http.ResponseWriter, r *http.Request, dir, name string) {
+func serveStatic(w http.ResponseWriter, r *http.Request, dir, name string, logger *slog.Logger) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		fail(w, http.StatusMethodNotAllowed, "this is a file")
@@ -45,7 +46,17 @@ func serveStatic(w http.ResponseWriter, r *http.Request, dir, name string) {
 	}
 	file, info, err := openBelow(dir, name)
 	if err != nil {
-		fail(w, http.StatusNotFound, "no such file")
+		status, text := http.StatusNotFound, "no such file"
+		switch {
+		case errors.Is(err, fs.ErrPermission):
+			status, text = http.StatusForbidden, "this file may not be read"
+		case errors.Is(err, errNoDirectory), errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.EIO):
+			status, text = http.StatusInternalServerError, "this file cannot be read"
+		}
+		if status != http.StatusNotFound {
+			logger.Error("file not sent", "request", recordOf(r.Context()).requestID, "directory", dir, "file", shorten(name, 2048), "err", err)
+		}
+		fail(w, status, text)
 		return
 	}
 	defer file.Close()
@@ -53,7 +64,10 @@ func serveStatic(w http.ResponseWriter, r *http.Request, dir, name string) {
 	serveFile(w, r, file, info)
 }
 
-var errNoFile = errors.New("not a regular file")
+var (
+	errNoFile      = errors.New("not a regular file")
+	errNoDirectory = errors.New("the directory is not there")
+)
 
 // openBelow opens a regular file below a directory, out of which no symbolic
 // link leads. The directory is looked up each time: deployments put another in
@@ -63,6 +77,9 @@ func openBelow(dir, name string) (*os.File, fs.FileInfo, error) {
 		return nil, nil, errNoFile // "a//b", "a/": one file, one URL
 	}
 	root, err := os.OpenRoot(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = errNoDirectory
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -44,7 +44,7 @@ func TestServeStatic(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(other, "a.css"), []byte("other"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	handler := ServeStatic(map[string]string{"/static": root, "/static/other/": other}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	handler := ServeStatic(map[string]string{"/static": root, "/static/other/": other}, slog.New(slog.DiscardHandler), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "application")
 	}))
 	tests := []struct {
@@ -94,9 +94,21 @@ func TestServeStatic(t *testing.T) {
 	}
 }
 
+// What cannot be read is no missing file, and is logged.
+func TestStaticThatCannotBeRead(t *testing.T) {
+	var log strings.Builder
+	gone := filepath.Join(t.TempDir(), "gone")
+	handler := ServeStatic(map[string]string{"/static": gone}, slog.New(slog.NewTextHandler(&log, nil)), http.NotFoundHandler())
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, httptest.NewRequest("GET", "/static/f", nil))
+	if w.Code != 500 || !strings.Contains(log.String(), gone) {
+		t.Errorf("%d, logged %q", w.Code, log.String())
+	}
+}
+
 func TestStaticIsNotSentTwice(t *testing.T) {
 	root := newFiles(t)
-	handler := ServeStatic(map[string]string{"/static": root}, http.NotFoundHandler())
+	handler := ServeStatic(map[string]string{"/static": root}, slog.New(slog.DiscardHandler), http.NotFoundHandler())
 	get := func(header, value string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest("GET", "/static/a.css", nil)
 		if header != "" {
@@ -130,7 +142,7 @@ func TestStaticIsNotSentTwice(t *testing.T) {
 func TestStaticFollowsDeployments(t *testing.T) {
 	dir := t.TempDir()
 	current := filepath.Join(dir, "current")
-	handler := ServeStatic(map[string]string{"/static": current}, http.NotFoundHandler())
+	handler := ServeStatic(map[string]string{"/static": current}, slog.New(slog.DiscardHandler), http.NotFoundHandler())
 	for _, release := range []string{"1", "2"} {
 		os.Mkdir(filepath.Join(dir, release), 0o755)
 		os.WriteFile(filepath.Join(dir, release, "f"), []byte(release), 0o644)
