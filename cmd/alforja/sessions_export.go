@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -168,8 +169,13 @@ func fileArgument(cmd *cobra.Command, args []string) (string, error) {
 }
 
 // beginsTar reports whether what comes is a tar archive: since POSIX.1-1988 a header has "ustar" in it,
-// and one of nothing begins with zeros.
+// and one of nothing begins with zeros. It waits for no more than it takes to tell: a line may be
+// all that comes for a while.
 func beginsTar(r *bufio.Reader) bool {
+	first, err := r.Peek(1)
+	if err != nil || bytes.ContainsAny(first, "{ \t\r\n") {
+		return false
+	}
 	const magicAt = 257
 	magic := "ustar"
 	header, err := r.Peek(magicAt + len(magic))

@@ -23,6 +23,7 @@ func (s *Store) DeleteIdle(ctx context.Context, idle time.Duration) (deleted, re
 			first = fail("sweep", s.path, "", err)
 		}
 		x := &expiry{store: s, dirs: d, idle: idle, dir: -1}
+		pace.settle = x.settle
 		seen := 0
 		err := d.walk(ctx, start, func(e entry) error {
 			seen++
@@ -63,38 +64,40 @@ type expiry struct {
 	first   error // of what could not be deleted
 }
 
-// A doomed session is idle and locked. Without an id it is a directory in which all are deleted.
+// A doomed session was idle, and its file is locked. Without an id it is a directory in which
+// all are deleted, or a question for when that is so.
 type doomed struct {
-	id    string
-	dir   int
-	fd    int
-	leave func()
+	id       string
+	dir      int
+	fd       int
+	dev, ino uint64
+	leave    func()
+	settled  chan<- struct{}
 }
 
 // many is how many sessions are deleted before a goroutine is started for more.
 const many = 64
 
-// take has a session deleted if it is idle and nobody uses it. Under the
-// flock nobody of this package loads, saves or touches it, so it is enough to ask who holds
-// its lock: who takes that from then on will find no session.
+// take locks a session, for finish, unless somebody else has it.
 func (x *expiry) take(e entry) error {
-	if err := x.enter(e.shard); err != nil {
+	if err := x.enter(e.shard); x.dir < 0 {
 		return err
 	}
 	leave, ok := x.store.locks.TryLock(e.id)
 	if !ok {
 		return nil
 	}
-	fd, err := x.lock(e)
+	fd, err := x.lock(e.id)
 	if fd < 0 {
 		leave()
 		return err
 	}
-	x.give(doomed{id: e.id, dir: x.dir, fd: fd, leave: leave})
+	x.give(doomed{id: e.id, dir: x.dir, fd: fd, dev: e.stat.Dev, ino: e.stat.Ino, leave: leave})
 	return nil
 }
 
-// enter opens the directory that a session is in, once for all of them.
+// enter opens the directory that a session is in, once for all of them. There is none where it has
+// just been removed.
 func (x *expiry) enter(n shard) (err error) {
 	if x.dir >= 0 && n == x.shard {
 		return nil
@@ -102,6 +105,9 @@ func (x *expiry) enter(n shard) (err error) {
 	x.leaveDir()
 	if x.dir, err = x.dirs.openShard(n); err != nil {
 		x.dir = -1
+		if err == unix.ENOENT || err == unix.ENOTDIR {
+			err = nil
+		}
 		return err
 	}
 	x.shard = n
@@ -115,9 +121,9 @@ func (x *expiry) leaveDir() {
 	}
 }
 
-// lock returns the open and locked file of a session that may be deleted, or -1.
-func (x *expiry) lock(e entry) (fd int, err error) {
-	fd, err = openat(x.dir, e.id, unix.O_RDONLY|fileFlags, 0)
+// lock returns the open and locked file of a session, or -1.
+func (x *expiry) lock(id string) (fd int, err error) {
+	fd, err = openat(x.dir, id, unix.O_RDONLY|fileFlags, 0)
 	switch err {
 	case nil:
 	case unix.ENOENT, unix.EAGAIN, unix.ELOOP, unix.ENXIO: // gone, under a lease, or another thing by now
@@ -125,7 +131,7 @@ func (x *expiry) lock(e entry) (fd int, err error) {
 	default:
 		return -1, err
 	}
-	free, err := flockIf(fd, func(now *unix.Stat_t) (bool, error) { return x.mayDelete(now, e) })
+	free, err := tryFlock(fd)
 	if !free {
 		unix.Close(fd)
 		return -1, err
@@ -143,31 +149,61 @@ func (x *expiry) give(d doomed) {
 		return
 	}
 	x.queue, x.ended = make(chan doomed, many), make(chan struct{})
-	go func() {
-		defer close(x.ended)
-		for d := range x.queue {
-			x.finish(d)
-		}
-	}()
+	go x.work()
+}
+
+func (x *expiry) work() {
+	defer close(x.ended)
+	for d := range x.queue {
+		x.finish(d)
+	}
 }
 
 // finish deletes a session, or closes a directory and waits for the disk: a session that a power
 // failure brings back before is idle still.
 func (x *expiry) finish(d doomed) {
 	var err error
-	if d.id == "" {
+	switch {
+	case d.settled != nil:
+		close(d.settled)
+	case d.id == "":
 		err = x.store.sync(d.dir)
 		x.dirs.closeShard(d.dir)
-	} else {
-		var deleted bool
-		if deleted, err = unlink(d.dir, d.id); deleted {
-			x.deleted++
-		}
+	default:
+		err = x.delete(d)
 		unix.Close(d.fd)
 		d.leave()
 	}
 	if err != nil && x.first == nil {
 		x.first = fail("expire", x.store.path, d.id, err)
+	}
+}
+
+// delete deletes a session if it is still idle, and nobody uses it. Under the
+// flock nobody of this package loads, saves or touches it, so it is enough to ask who holds
+// its lock: who takes that from then on will find no session. session3 does not ask for the flock
+// before it truncates or unlinks a file: this looks at the last moment.
+func (x *expiry) delete(d doomed) error {
+	var now unix.Stat_t
+	if err := fstat(d.fd, &now); err != nil || now.Nlink == 0 {
+		return err
+	}
+	if may, err := x.mayDelete(&now, d); !may {
+		return err
+	}
+	deleted, err := unlink(d.dir, d.id)
+	if deleted {
+		x.deleted++
+	}
+	return err
+}
+
+// settle waits until all that was given is done.
+func (x *expiry) settle() {
+	if x.queue != nil {
+		settled := make(chan struct{})
+		x.queue <- doomed{settled: settled}
+		<-settled
 	}
 }
 
@@ -181,12 +217,13 @@ func (x *expiry) end() error {
 	return x.first
 }
 
-// mayDelete reports whether a file whose flock is ours is e's, still idle, and in nobody's use.
-func (x *expiry) mayDelete(now *unix.Stat_t, e entry) (bool, error) {
-	if held, err := x.dirs.ranges.heldByOthers(lockOffset(e.id)+1, 1); held || err != nil {
+// mayDelete reports whether a file whose flock is ours is the one that was listed, still idle, and in
+// nobody's use.
+func (x *expiry) mayDelete(now *unix.Stat_t, d doomed) (bool, error) {
+	if held, err := x.dirs.ranges.heldByOthers(lockOffset(d.id)+1, 1); held || err != nil {
 		return false, err
 	}
-	same := now.Ino == e.stat.Ino && now.Dev == e.stat.Dev
+	same := now.Ino == d.ino && now.Dev == d.dev
 	return same && time.Since(modified(now)) > x.idle, nil
 }
 
@@ -196,11 +233,7 @@ func (x *expiry) mayDelete(now *unix.Stat_t, e entry) (bool, error) {
 // Whoever replaced the file has unlinked it by the time its flock is free, unless a crash came
 // in between: then the save was never acknowledged.
 func flockIf(fd int, may func(now *unix.Stat_t) (bool, error)) (bool, error) {
-	err := retry(func() error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
-	if err != nil {
-		if err == unix.EWOULDBLOCK {
-			err = nil
-		}
+	if free, err := tryFlock(fd); !free {
 		return false, err
 	}
 	var now unix.Stat_t
@@ -208,4 +241,13 @@ func flockIf(fd int, may func(now *unix.Stat_t) (bool, error)) (bool, error) {
 		return false, err
 	}
 	return may(&now)
+}
+
+// tryFlock takes the exclusive flock of an open file, or reports that somebody has one.
+func tryFlock(fd int) (free bool, err error) {
+	err = retry(func() error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
+	if err == unix.EWOULDBLOCK {
+		return false, nil
+	}
+	return err == nil, err
 }

@@ -67,6 +67,71 @@ func TestExpireLooksAgain(t *testing.T) {
 	}
 }
 
+// What becomes of a session that waits to be deleted: session3 asks for no lock before it truncates or
+// unlinks its file.
+func TestExpireLooksAtTheLastMoment(t *testing.T) {
+	long := time.Now().Add(-time.Hour)
+	for name, use := range map[string]func(path string) error{
+		"truncated":  func(path string) error { return os.Truncate(path, 0) },
+		"made anew":  func(path string) error { return errors.Join(os.Remove(path), os.WriteFile(path, []byte("N."), 0o600)) },
+		"in use":     nil,
+		"not at all": func(string) error { return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "sessions")
+			s := openStore(t, path)
+			if err := s.Create(t.Context(), "a", []byte("N.")); err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(path, "a")
+			if err := os.Chtimes(file, long, long); err != nil {
+				t.Fatal(err)
+			}
+			if use == nil {
+				use = func(string) error {
+					unlock, err := openStore(t, path).Lock(t.Context(), "a")
+					if err == nil {
+						t.Cleanup(unlock)
+					}
+					return err
+				}
+			}
+			err := s.with("test", "", func(d *dirs) error {
+				x := &expiry{store: s, dirs: d, idle: time.Minute, dir: -1, queue: make(chan doomed, many), ended: make(chan struct{})}
+				err := d.walk(t.Context(), start, x.take)
+				err = errors.Join(err, use(file))
+				go x.work()
+				err = errors.Join(err, x.end())
+				if deleted := x.deleted == 1; deleted != (name == "not at all") {
+					t.Errorf("deleted: %v", deleted)
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// Before an expiry rests, all that it has taken is deleted: the goroutine works no longer than it does.
+func TestExpireSettles(t *testing.T) {
+	s := openStore(t, filepath.Join(t.TempDir(), "sessions"))
+	x := &expiry{store: s, dir: -1}
+	x.settle() // of nothing
+	left := 0
+	for range 3 * many {
+		x.give(doomed{id: "none", dir: s.dirs.sessions, fd: -1, leave: func() { left++ }})
+	}
+	x.settle()
+	if left != 3*many {
+		t.Errorf("%d of %d were done", left, 3*many)
+	}
+	if err := x.end(); !errors.Is(err, unix.EBADF) {
+		t.Error(err)
+	}
+}
+
 // An expiry that was ended goes on when it is called again, and a session
 // that cannot be deleted does not keep it from the rest.
 func TestExpireGoesOn(t *testing.T) {
@@ -136,13 +201,25 @@ func TestExpireTellsWhatItCannotDelete(t *testing.T) {
 	s := openStore(t, filepath.Join(t.TempDir(), "sessions"))
 	for _, before := range []int{0, many} {
 		x, left := &expiry{store: s, dir: -1}, 0
-		doom := func(id string, dir int) { x.give(doomed{id: id, dir: dir, fd: -1, leave: func() { left++ }}) }
+		doom := func(id string, fd int) { x.give(doomed{id: id, fd: fd, leave: func() { left++ }}) }
+		gone, err := os.CreateTemp(t.TempDir(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer gone.Close()
+		if err := os.Remove(gone.Name()); err != nil {
+			t.Fatal(err)
+		}
 		for range before {
-			doom("none", s.dirs.sessions)
+			again, err := unix.Dup(int(gone.Fd()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			doom("gone", again)
 		}
 		doom("a", -1)
 		doom("b", -1)
-		err := x.end()
+		err = x.end()
 		if want := "expire session a"; !errors.Is(err, unix.EBADF) || !strings.Contains(err.Error(), want) {
 			t.Errorf("after %d: %v, want %q and %v", before, err, want, unix.EBADF)
 		}

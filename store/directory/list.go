@@ -141,7 +141,7 @@ func (d *dirs) walkShard(ctx context.Context, from cursor, f func(entry) error) 
 	}
 	defer d.closeShard(dir)
 	var st unix.Stat_t
-	return readDir(dir, from.offset, func(name string, next int64) error {
+	err = readDir(dir, from.offset, func(name string, next int64) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -156,6 +156,10 @@ func (d *dirs) walkShard(ctx context.Context, from cursor, f func(entry) error) 
 		}
 		return f(entry{id: name, shard: from.shard, stat: &st, next: cursor{from.shard, next}})
 	})
+	if err == errGone && from.shard != flat {
+		err = nil // it was empty, and was removed meanwhile
+	}
+	return err
 }
 
 // readDir calls f with each name in a directory, but . and .., and the offset

@@ -9,6 +9,7 @@ import (
 // any, it has the job rest for as long as it has worked.
 type pace struct {
 	traffic func() bool // since the last look
+	settle  func()      // waits for what else works for the job; nil for nothing
 	steps   int
 	since   time.Time
 }
@@ -29,6 +30,9 @@ func (p *pace) step(ctx context.Context) error {
 	}
 	var err error
 	if p.traffic() {
+		if p.settle != nil {
+			p.settle()
+		}
 		rest := time.NewTimer(min(time.Since(p.since), longestRest))
 		defer rest.Stop()
 		select {
