@@ -203,15 +203,18 @@ func Get[T any](from Values, name string) (T, error) {
 
 func (s *Session) registry() *pickle.Registry { return s.visit.sessions.Registry }
 
-// set is Set for every attribute.
+// set is Set for every attribute. A value that is there already is no change
+// of a stored session: without the lock, to save that is to write over what
+// others have saved meanwhile.
 func (s *Session) set(name string, value pickle.Value) error {
 	if err := s.writable(); err != nil {
 		return err
 	}
+	old, found := s.view.Get(name)
 	if err := s.view.Set(name, value); err != nil {
 		return err
 	}
-	s.changed = true
+	s.changed = s.changed || s.id == "" || !found || !view.Same(old, value)
 	return nil
 }
 

@@ -174,7 +174,9 @@ func TestReadingKeepsSessionsOfOwnClasses(t *testing.T) {
 	}{
 		{"own class, read", own, nil, func(*Session) error { return nil }, true},
 		{"own class, renewed", own, nil, (*Session).Renew, true},
-		{"own class, changed", own, nil, func(s *Session) error { return s.SetUser(nil) }, false},
+		{"own class, changed", own, nil, func(s *Session) error { return errors.Join(s.SetUser("a"), s.SetUser(nil)) }, false},
+		{"own class, set to what it is", own, nil, func(s *Session) error { return s.SetUser(nil) }, true},
+		{"own class, without what is deleted", own, nil, func(s *Session) error { return s.Delete("nothing") }, true},
 		{"own class, expired", own, nil, (*Session).Expire, false},
 		{"own class, by HasInfo", own, never, func(*Session) error { return nil }, false},
 		{"session3", session3Class, nil, func(*Session) error { return nil }, false},

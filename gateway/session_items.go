@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"alforja/pickle"
+	"alforja/store/view"
 )
 
 // Items are what a session3.DictSession holds by keys: in Python
@@ -34,6 +35,9 @@ func (i *Items) Set(name string, v any) error {
 	if err != nil {
 		return err
 	}
+	if old, ok := i.Get(name); ok && view.Same(old, value) {
+		return i.session.writable()
+	}
 	changed := &pickle.Dict{Items: slices.Clone(i.dict.Items)}
 	changed.Set(pickle.Str(name), value)
 	return i.replace(changed.Items)
@@ -41,9 +45,13 @@ func (i *Items) Set(name string, v any) error {
 
 // Delete takes an item away, if it is there.
 func (i *Items) Delete(name string) error {
-	return i.replace(slices.DeleteFunc(slices.Clone(i.dict.Items), func(item pickle.Item) bool {
+	left := slices.DeleteFunc(slices.Clone(i.dict.Items), func(item pickle.Item) bool {
 		return item.Key == pickle.Str(name)
-	}))
+	})
+	if len(left) == len(i.dict.Items) {
+		return i.session.writable()
+	}
+	return i.replace(left)
 }
 
 // Keys returns the keys that are a str, in their order.

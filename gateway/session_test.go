@@ -296,6 +296,70 @@ func TestItemsAreApartFromAttributes(t *testing.T) {
 	})
 }
 
+// A handler that changes nothing writes nothing: without the lock it would
+// undo what another request has saved meanwhile.
+func TestSetToWhatItIsWritesNothing(t *testing.T) {
+	items := func(session *Session) *Items {
+		items, _ := session.Items()
+		return items
+	}
+	tests := []struct {
+		name string
+		do   func(*Session) error
+	}{
+		{"user", func(s *Session) error { return s.SetUser("quijote") }},
+		{"attribute", func(s *Session) error { return s.Set("counter", 7) }},
+		{"no attribute", func(s *Session) error { return s.Delete("nothing") }},
+		{"item", func(s *Session) error { return items(s).Set("name", "Sancho") }},
+		{"no item", func(s *Session) error { return items(s).Delete("nothing") }},
+	}
+	for _, test := range tests {
+		s := newGoSite(t)
+		s.sessions.SharedMethods = []string{"GET"}
+		made := SessionClass{Import: dictClass}.newView("198.51.100.4", time.Unix(1700000000, 0))
+		s.must(made.Set("user", pickle.Str("quijote")))
+		s.must(made.Set("counter", pickle.Int(7)))
+		data := &pickle.Dict{Items: []pickle.Item{{Key: pickle.Str("name"), Value: pickle.Str("Sancho")}}}
+		s.must(made.Set(itemsAttribute, data))
+		state, err := made.State()
+		s.must(err)
+		s.must(s.sessions.Store.Create(t.Context(), "own", state))
+		s.must(s.sessions.Store.Create(t.Context(), "other", state))
+		s.visit("own", func(session *Session) {
+			s.must(test.do(session))
+			if _, err := s.sessions.Store.Update(t.Context(), "own", pickled("another's")); err != nil {
+				t.Error(err)
+			}
+		})
+		if got := s.state("own"); !bytes.Equal(got, pickled("another's")) {
+			t.Errorf("%s: state %q", test.name, got)
+		}
+		s.visit("other", func(session *Session) {
+			s.must(session.Expire())
+			if err := test.do(session); !errors.Is(err, ErrSessionClosed) {
+				t.Errorf("%s, after Expire: %v", test.name, err)
+			}
+		})
+	}
+}
+
+// What was changed inside of a value is saved once it is Set, the same value
+// or not.
+func TestSetOfWhatWasChangedInside(t *testing.T) {
+	s := newGoSite(t)
+	s.sessions.SharedMethods = []string{"GET"}
+	s.put("dict-4")
+	s.visit("own", func(session *Session) {
+		data, _ := session.Get("data")
+		data.(*pickle.Dict).Set(pickle.Str("lance"), pickle.Int(1))
+		s.must(session.Set("data", data))
+	})
+	data, _ := s.view("own").Get("data")
+	if _, ok := data.(*pickle.Dict).Get(pickle.Str("lance")); !ok {
+		t.Errorf("data %v", data)
+	}
+}
+
 func TestFormTokens(t *testing.T) {
 	for file, most := range map[string]int{"session-4": 32, "shop-4": 32, "quixote-4": 16} {
 		s := newGoSite(t)

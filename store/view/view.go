@@ -106,7 +106,7 @@ func (v *View) Set(name string, value pickle.Value) error {
 	into := v.object.Attributes()
 	for _, d := range v.dicts() {
 		if old, ok := d.Get(pickle.Str(name)); ok {
-			if old == value && plain(value) {
+			if Same(old, value) {
 				return nil
 			}
 			into = d
@@ -184,6 +184,10 @@ func (v *View) dicts() []*pickle.Dict {
 	}
 	return dicts
 }
+
+// Same reports whether b in the place of a changes nothing: both are the same
+// number, string, bytes or None. Of anything else nobody knows what was changed inside it.
+func Same(a, b pickle.Value) bool { return plain(b) && a == b }
 
 // plain reports whether a value is nothing that Python could change, and so
 // need not be one object with what is elsewhere.
