@@ -74,9 +74,10 @@ An ID that begins with - stands behind --.`,
 // A deletion deletes sessions and counts them.
 type deletion struct {
 	*operator
-	cmd    *cobra.Command
-	store  dated.Store
-	counts struct {
+	cmd      *cobra.Command
+	store    dated.Store
+	progress *progress
+	counts   struct {
 		Deleted  int `json:"deleted"`
 		NotFound int `json:"not_found"`
 		Failed   int `json:"failed"`
@@ -87,14 +88,18 @@ func (d *deletion) byID(ids []string) error {
 	if err := d.confirm(d.cmd, fmt.Sprintf("Delete %s of %s.", plural(len(ids), "session"), d.operator.store)); err != nil {
 		return err
 	}
-	var err error
+	ctx := d.cmd.Context()
 	for _, id := range ids {
-		if err = d.cmd.Context().Err(); err != nil {
-			break
+		err := ctx.Err()
+		if err == nil {
+			err = d.delete(ctx, id, nil)
 		}
-		d.count(id, d.delete(d.cmd.Context(), id, nil))
+		d.count(id, err)
+		if err != nil && !errors.Is(err, errNotFound) && ctx.Err() != nil {
+			return d.report(ctx.Err())
+		}
 	}
-	return d.report(err)
+	return d.report(nil)
 }
 
 func (d *deletion) ofUser(user string) error {
@@ -114,8 +119,8 @@ func (d *deletion) ofUser(user string) error {
 			return err
 		}
 	}
-	p := newProgress(d.cmd, 0)
-	defer p.clear()
+	d.progress = newProgress(d.cmd, 0)
+	defer d.progress.clear()
 	type result struct {
 		id      string
 		matched bool
@@ -134,13 +139,13 @@ func (d *deletion) ofUser(user string) error {
 		}
 		return result{info.ID, true, d.delete(ctx, info.ID, theirs)}
 	}, func(r result) error {
-		p.step()
+		d.progress.step()
 		if r.matched {
 			d.count(r.id, r.err)
 		}
 		return nil
 	})
-	p.clear()
+	d.progress.clear()
 	return d.report(err)
 }
 
@@ -177,7 +182,7 @@ func (d *deletion) count(id string, err error) {
 		d.counts.NotFound++
 	case d.cmd.Context().Err() == nil:
 		d.counts.Failed++
-		complain(d.cmd, nil, "session "+shortened(id), err)
+		complain(d.cmd, d.progress, "session "+shortened(id), err)
 	}
 }
 

@@ -91,26 +91,22 @@ func (e *expiry) run() error {
 		}
 	}
 	counts, err := e.pass(e.dryRun)
-	out := e.cmd.OutOrStdout()
-	switch {
-	case e.asJSON:
-		printJSON(out, counts)
-	case e.dryRun:
-		fmt.Fprintf(out, "%d would be deleted, %d remain, %d failed\n", counts.Deleted, counts.Remaining, counts.Failed)
-	default:
-		fmt.Fprintf(out, "%d deleted, %d remain (%d in use), %d failed\n", counts.Deleted, counts.Remaining, counts.InUse, counts.Failed)
+	text := fmt.Sprintf("%d deleted, %d remain (%d in use), %d failed", counts.Deleted, counts.Remaining, counts.InUse, counts.Failed)
+	if e.dryRun {
+		text = fmt.Sprintf("%d would be deleted, %d remain, %d failed", counts.Deleted, counts.Remaining, counts.Failed)
 	}
+	err = firstOf(ended(e.cmd.Context(), err), e.printCounts(e.cmd, counts, text))
 	if err == nil && counts.Failed > 0 {
-		err = fmt.Errorf("%s could not be deleted", plural(counts.Failed, "session"))
+		err = fmt.Errorf("%s could not be read or deleted", plural(counts.Failed, "session"))
 	}
-	return ended(e.cmd.Context(), err)
+	return err
 }
 
 // expired is what became of one session.
 type expired struct {
-	id             string
-	deleted, inUse bool
-	err            error
+	id                   string
+	deleted, inUse, gone bool
+	err                  error
 }
 
 func (e *expiry) pass(dryRun bool) (counts expiryCounts, err error) {
@@ -119,9 +115,9 @@ func (e *expiry) pass(dryRun bool) (counts expiryCounts, err error) {
 	defer p.clear()
 	ctx, pace := e.cmd.Context(), e.store.Pace()
 	err = catalog.Scan(ctx, e.store, func(ctx context.Context, info store.Info) expired {
-		due, err := e.due(ctx, info)
+		due, found, err := e.due(ctx, info)
 		if err != nil || !due || dryRun {
-			return expired{id: info.ID, deleted: due, err: err}
+			return expired{id: info.ID, deleted: due, gone: !found, err: err}
 		}
 		return e.delete(ctx, info.ID)
 	}, func(r expired) error {
@@ -133,6 +129,8 @@ func (e *expiry) pass(dryRun bool) (counts expiryCounts, err error) {
 		case r.deleted:
 			counts.Deleted++
 			return pace(ctx)
+		case r.gone:
+			return pace(ctx)
 		case r.inUse:
 			counts.InUse++
 		}
@@ -142,20 +140,24 @@ func (e *expiry) pass(dryRun bool) (counts expiryCounts, err error) {
 	return counts, err
 }
 
-// due reports whether a session is to be deleted.
-func (e *expiry) due(ctx context.Context, info store.Info) (bool, error) {
+// due reports whether a session is to be deleted. found is false for one that
+// is gone, as far as that was looked at.
+func (e *expiry) due(ctx context.Context, info store.Info) (due, found bool, err error) {
 	if e.idle > 0 && time.Since(info.Modified) > e.idle {
-		return true, nil
+		return true, true, nil
 	}
 	if e.age == 0 {
-		return false, nil
+		return false, true, nil
 	}
 	state, found, err := e.store.Load(ctx, info.ID)
-	if !found || errors.Is(err, store.ErrTooLarge) {
-		return false, nil // without an age
+	switch {
+	case errors.Is(err, store.ErrTooLarge): // without an age
+		return false, true, nil
+	case err != nil || !found:
+		return false, found, err
 	}
 	created := catalog.DescribeAny(info, state).Created
-	return err == nil && !created.IsZero() && time.Since(created) > e.age, err
+	return !created.IsZero() && time.Since(created) > e.age, true, nil
 }
 
 // delete deletes a session that is due, if that still holds under its lock. Who does not take that
@@ -173,15 +175,17 @@ func (e *expiry) delete(ctx context.Context, id string) expired {
 	}
 	defer unlock()
 	info, found, err := e.store.Stat(ctx, id)
-	if err != nil || !found {
-		r.err = err
-		return r
+	due := false
+	if err == nil && found {
+		due, found, err = e.due(ctx, info)
 	}
-	if due, err := e.due(ctx, info); err != nil || !due {
-		r.err, r.inUse = err, err == nil
-		return r
+	if err == nil && found && due {
+		r.deleted, err = e.store.DeleteUnchanged(ctx, info)
+		if err == nil && !r.deleted { // used meanwhile, or deleted
+			_, found, err = e.store.Stat(ctx, id)
+		}
 	}
-	r.deleted, r.err = e.store.DeleteUnchanged(ctx, info)
-	r.inUse = !r.deleted && r.err == nil
+	r.err, r.gone = err, err == nil && !found
+	r.inUse = err == nil && found && !r.deleted
 	return r
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -44,14 +45,7 @@ session can put a name there. Look at each before you take the # away.`,
 					return usageError{fmt.Errorf("--allow: %w", err)}
 				}
 			}
-			err = g.count(cmd, s)
-			out := bufio.NewWriter(cmd.OutOrStdout())
-			if o.asJSON {
-				err = firstOf(g.printJSON(out), err)
-			} else {
-				g.print(out)
-			}
-			return ended(cmd.Context(), firstOf(err, out.Flush()))
+			return g.run(cmd, s, o.asJSON)
 		},
 	}
 	o.addStoreFlags(cmd.Flags())
@@ -65,6 +59,22 @@ type globals struct {
 	policy, strict *pickle.Policy
 	byName         bool // the gateway's policy is strict
 	tally          catalog.Tally
+	unread         int // sessions that could not be read
+}
+
+func (g *globals) run(cmd *cobra.Command, s store.Store, asJSON bool) error {
+	err := g.count(cmd, s)
+	out := bufio.NewWriter(cmd.OutOrStdout())
+	if asJSON {
+		err = firstOf(g.printJSON(out), err)
+	} else {
+		g.print(out)
+	}
+	err = ended(cmd.Context(), firstOf(err, out.Flush()))
+	if err == nil && g.unread > 0 {
+		err = fmt.Errorf("%s could not be read: what they hold is not among these", plural(g.unread, "session"))
+	}
+	return err
 }
 
 // refusal returns what the gateway has against a name, or nil.
@@ -85,22 +95,32 @@ func (g *globals) count(cmd *cobra.Command, s store.Store) error {
 	p := newProgress(cmd, 0)
 	defer p.clear()
 	type result struct {
-		report *pickle.Report
+		id     string
+		report *pickle.Report // nil of one that does not verify
 		found  bool
+		err    error
 	}
 	return catalog.Scan(cmd.Context(), s, func(ctx context.Context, info store.Info) result {
-		state, found, err := s.Load(ctx, info.ID)
-		if err != nil || !found {
-			return result{nil, err != nil && ctx.Err() == nil}
+		r := result{id: info.ID}
+		var state []byte
+		state, r.found, r.err = s.Load(ctx, info.ID)
+		if errors.Is(r.err, store.ErrTooLarge) { // nobody can use it
+			return result{id: info.ID, found: true}
 		}
-		report, err := pickle.Verify(state, pickle.Limits{})
-		if err != nil {
-			return result{nil, true}
+		if r.err != nil || !r.found {
+			return r
 		}
-		return result{&report, true}
+		if report, err := pickle.Verify(state, pickle.Limits{}); err == nil {
+			r.report = &report
+		}
+		return r
 	}, func(r result) error {
 		p.step()
-		if r.found {
+		switch {
+		case r.err != nil && cmd.Context().Err() == nil:
+			g.unread++
+			complain(cmd, p, "session "+shortened(r.id), r.err)
+		case r.err == nil && r.found:
 			g.tally.Add(r.report, g.policy)
 		}
 		return nil
@@ -129,6 +149,9 @@ func (g *globals) printJSON(out *bufio.Writer) error {
 func (g *globals) print(out *bufio.Writer) {
 	uses := g.tally.Uses()
 	fmt.Fprintf(out, "# %s, %d of them malformed\n", plural(g.tally.Sessions, "session"), g.tally.Broken)
+	if g.unread > 0 {
+		fmt.Fprintf(out, "# %s not read\n", plural(g.unread, "more session"))
+	}
 	if g.tally.Beyond > 0 {
 		fmt.Fprintf(out, "# %d imports not counted: more than %d names\n", g.tally.Beyond, catalog.MaxTally)
 	}
