@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -35,7 +36,8 @@ copy can be interrupted and run again: it does what is left to do. To move a
 running site:
 
   1. Run copy until a pass changes nothing or only what users did meanwhile;
-     --repeat does that.
+     --repeat does that: it ends with the first pass that changes nothing, or
+     no fewer sessions than the pass before.
   2. Stop the gateway. It ends the requests under way first.
   3. Run copy --delete once more. It takes seconds, and also deletes from TO
      what users have logged out of since the passes before.
@@ -85,7 +87,7 @@ comes with the next one.`,
 	c.to.addLockFlag(flags)
 	c.to.addYesFlag(flags)
 	flags.BoolVar(&c.opts.Delete, "delete", false, "delete from TO what FROM does not have")
-	flags.BoolVar(&c.repeat, "repeat", false, "make passes until one changes no state in TO")
+	flags.BoolVar(&c.repeat, "repeat", false, "make passes until one changes no state in TO, or no fewer than the one before")
 	flags.BoolVar(&c.to.asJSON, "json", false, "print the counts of each pass as one object")
 	return cmd
 }
@@ -184,17 +186,26 @@ func (c *copying) run(fromSpec, toSpec string) error {
 	}
 	defer to.Close()
 
-	for {
+	return c.passes(from, to)
+}
+
+// passes makes one pass, or as many as --repeat wants. Each after the first
+// finds what users did during the one before: on a busy site some always, and
+// fewer only as long as passes get shorter.
+func (c *copying) passes(from, to dated.Store) error {
+	for before := math.MaxInt; ; {
 		counts, err := c.pass(from, to)
 		if err := firstOf(ended(c.cmd.Context(), err), c.to.printCounts(c.cmd, &counts, countsText(&counts))); err != nil {
 			return err
 		}
-		if !c.repeat || counts.Changed() == 0 {
+		changed := counts.Changed()
+		if !c.repeat || changed == 0 || changed >= before {
 			if counts.Failed > 0 {
 				return fmt.Errorf("%s could not be copied", plural(counts.Failed, "session"))
 			}
 			return nil
 		}
+		before = changed
 	}
 }
 

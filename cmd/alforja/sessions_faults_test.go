@@ -197,3 +197,32 @@ func TestGlobalsSaysWhatCannotBeRead(t *testing.T) {
 		t.Errorf("printed %q, want %q", out, want)
 	}
 }
+
+// On a busy site each pass finds what users did during the one before.
+func TestRepeatedCopyEndsOnABusySite(t *testing.T) {
+	var ids []string
+	for i := range 40 {
+		ids = append(ids, fmt.Sprint("s", i))
+	}
+	from, to := newFaulty(t, ids...), newFaulty(t)
+	passes := 0
+	from.onList = func() {
+		passes++
+		for _, id := range ids[:max(20/passes, 4)] { // fewer, as the passes get shorter
+			if _, err := from.Update(t.Context(), id, oldSession(t, passes)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	cmd, out := newCommand(ctx)
+	c := copying{cmd: cmd, repeat: true}
+	if err := c.passes(from, to); err != nil {
+		t.Errorf("%v after %d passes", err, passes)
+	}
+	// 40, 10, 6, 5, 4, and 4 again.
+	if passes != 6 || strings.Count(out.String(), "\n") != passes {
+		t.Errorf("%d passes, printed:\n%s", passes, out)
+	}
+}
