@@ -54,6 +54,9 @@ under the name that they know.`,
 			if e.renaming, err = rewrite.ParseRenaming(args[0], args[1]); err != nil {
 				return usageError{err}
 			}
+			if e.undoPath == "-" {
+				return usageError{errors.New("--undo wants a file: what is printed is the counts")}
+			}
 			if !e.dryRun {
 				if err := o.mayAsk(cmd); err != nil {
 					return err

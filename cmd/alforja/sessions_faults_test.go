@@ -226,3 +226,13 @@ func TestRepeatedCopyEndsOnABusySite(t *testing.T) {
 		t.Errorf("%d passes, printed:\n%s", passes, out)
 	}
 }
+
+func TestUndoIsAFile(t *testing.T) {
+	cmd := editClassCommand()
+	cmd.SetContext(t.Context())
+	cmd.SetArgs([]string{"--store", "directory:" + t.TempDir(), "--yes", "--undo", "-", "shop.A", "shop.B"})
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	if err := cmd.Execute(); !errors.As(err, new(usageError)) {
+		t.Errorf("error %v", err)
+	}
+}
