@@ -44,12 +44,16 @@ type Proxy struct {
 // A request is sent again, to another worker, only when nothing of it was sent.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	resp, body, err := p.roundTrip(r)
+	v := visitOf(r.Context())
 	if err != nil {
+		if v != nil {
+			v.handOn(r.Context())
+			v.release()
+		}
 		p.fail(w, r, err)
 		return
 	}
 	defer body.Close()
-	v := visitOf(r.Context())
 	if v == nil {
 		delete(resp.Header, DirectiveHeader)
 	} else if err := v.commit(r.Context(), resp.Header); err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -490,5 +491,36 @@ func TestHandlerInFrontOfWorkers(t *testing.T) {
 	}
 	if !strings.Contains(s.log.String(), "is dropped") {
 		t.Errorf("not logged:\n%s", s.log)
+	}
+}
+
+// Whether what a Go handler changes is stored must not depend on how the
+// worker fares that it left the request to.
+func TestHandlerInFrontOfFailingWorkers(t *testing.T) {
+	gone := &Worker{Transport: &scgi.Transport{Network: "unix", Address: filepath.Join(t.TempDir(), "none")}}
+	for status, worker := range map[int]*Worker{
+		http.StatusBadGateway:         newRawWorker(t, func(io.Writer) {}),
+		http.StatusGatewayTimeout:     newRawWorker(t, func(io.Writer) { time.Sleep(100 * time.Millisecond) }),
+		http.StatusServiceUnavailable: gone,
+	} {
+		proxy := &Proxy{
+			Pool:           NewPool([]*Worker{worker}, PoolOptions{QueueWait: time.Millisecond}),
+			RequestTimeout: 50 * time.Millisecond,
+			Logger:         slog.New(slog.DiscardHandler),
+		}
+		s := newGoSite(t)
+		before := s.put("session-4")
+		w := s.serve("own", func(w http.ResponseWriter, r *http.Request) {
+			session, err := SessionOf(r.Context())
+			s.must(err)
+			s.must(session.SetUser("dropped"))
+			proxy.ServeHTTP(w, r)
+		})
+		if got := s.state("own"); w.Code != status || !bytes.Equal(got, before) {
+			t.Errorf("status %d, want %d, state %q", w.Code, status, got)
+		}
+		if !strings.Contains(s.log.String(), "is dropped") {
+			t.Errorf("%d: not logged:\n%s", status, s.log)
+		}
 	}
 }

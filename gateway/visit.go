@@ -145,13 +145,7 @@ func sign(key []byte, nonce, id, state string) string {
 // response is about to promise: the client must not get that response.
 func (v *visit) commit(ctx context.Context, header http.Header) error {
 	defer v.release()
-	v.answered = true
-	if s := v.session; s != nil {
-		if s.closed = true; s.changed || s.renewed || s.expired {
-			v.sessions.Logger.Warn("what a Go handler did to the session is dropped: it left the request to a worker",
-				"request", recordOf(ctx).requestID, "session", shortID(v.id))
-		}
-	}
+	v.handOn(ctx)
 	values := header[DirectiveHeader]
 	delete(header, DirectiveHeader)
 	if len(values) == 0 {
@@ -179,6 +173,23 @@ func (v *visit) commit(ctx context.Context, header http.Header) error {
 	rec := recordOf(ctx)
 	rec.action, rec.session = d.action, shortID(d.id)
 	return nil
+}
+
+// handOn leaves the session to the worker that the request went to, whatever
+// becomes of it there: what a Go handler did to it is dropped.
+func (v *visit) handOn(ctx context.Context) {
+	if v.answered {
+		return
+	}
+	v.answered = true
+	s := v.session
+	if s == nil {
+		return
+	}
+	if s.closed = true; s.changed || s.renewed || s.expired {
+		v.sessions.Logger.Warn("what a Go handler did to the session is dropped: it left the request to a worker",
+			"request", recordOf(ctx).requestID, "session", shortID(v.id))
+	}
 }
 
 // dropped says that a worker's directive is not followed.
