@@ -77,6 +77,11 @@ func TestKeep(t *testing.T) {
 		{"kept", page("Alforja-Keep: %s\r\nContent-Length: 2\r\n\r\nok"), "ok", 1},
 		{"not asked for", page("X: %s\r\nContent-Length: 2\r\n\r\nok"), "ok", 3},
 		{"another token", page("Alforja-Keep: x%s\r\nContent-Length: 2\r\n\r\nok"), "ok", 3},
+		{"in chunks", page("Alforja-Keep: %s\r\nX: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n"), "", 3},
+		{"no body", page("Alforja-Keep: %s\r\nContent-Length: 0\r\n\r\n"), "", 1},
+		{"status without a body", func(token string) string {
+			return "Status: 304 Not Modified\r\nAlforja-Keep: " + token + "\r\n\r\n"
+		}, "", 1},
 		{"bytes behind the body", page("Alforja-Keep: %s\r\nContent-Length: 2\r\n\r\nokStatus: 500 Evil\r\n\r\n"), "ok", 3},
 	}
 	for _, test := range tests {

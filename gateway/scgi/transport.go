@@ -296,11 +296,20 @@ func (x *exchange) receive(limit int) (*http.Response, error) {
 		return nil, err
 	}
 	x.body, x.toEOF = body, body == io.Reader(x.br)
-	x.kept = x.keep != "" && resp.Header.Get(keepHeader) == x.keep
+	x.kept = x.keep != "" && resp.Header.Get(keepHeader) == x.keep && endsWhereTheWorkerSays(body)
 	delete(resp.Header, keepHeader)
 	resp.Request = x.req
 	resp.Body = x
 	return resp, nil
+}
+
+// endsWhereTheWorkerSays reports whether a body is none, or as long as its
+// Content-Length, which the worker knows to be true. A value that ends its line
+// can bring a Transfer-Encoding that the worker knows nothing of: then the body
+// ends where who made it wants, and the rest would begin another's response.
+func endsWhereTheWorkerSays(body io.Reader) bool {
+	_, counted := body.(*lengthReader)
+	return counted || body == io.Reader(http.NoBody)
 }
 
 func (x *exchange) Read(p []byte) (int, error) {
@@ -361,7 +370,7 @@ func (x *exchange) keepConn() bool {
 		return false
 	}
 	defer x.mu.Unlock()
-	if x.toEOF || x.err != io.EOF || x.br.Buffered() > 0 || !x.sent.Load() {
+	if x.err != io.EOF || x.br.Buffered() > 0 || !x.sent.Load() {
 		return false
 	}
 	x.finish()
