@@ -22,7 +22,7 @@ func ReadKey(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	key = bytes.TrimSpace(key)
+	key = bytes.Trim(key, " \t\n\v\f\r") // as Python's bytes.strip(): the workers must have the same key
 	if len(key) < 16 {
 		return nil, errors.New("the key has fewer than 16 bytes; make one with: openssl rand -hex 32")
 	}
