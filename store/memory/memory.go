@@ -103,7 +103,7 @@ func (s *Store) SetAside(ctx context.Context, id string, state []byte) (done boo
 			return
 		}
 		delete(s.sessions, id)
-		if len(s.aside) < maxAside {
+		if _, known := s.aside[id]; known || len(s.aside) < maxAside {
 			s.aside[id] = old.state
 		}
 	})

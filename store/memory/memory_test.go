@@ -1,6 +1,7 @@
 package memory_test
 
 import (
+	"fmt"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -26,5 +27,24 @@ func TestAside(t *testing.T) {
 	}
 	if got := string(s.Aside()["a"]); got != "garbage" {
 		t.Errorf("kept %q, want what was stored", got)
+	}
+}
+
+func TestAsideHasTheLastOfEachWhenItIsFull(t *testing.T) {
+	s := memory.New()
+	setAside := func(id, state string) {
+		if err := s.Create(t.Context(), id, []byte(state)); err != nil {
+			t.Fatal(err)
+		}
+		if done, err := s.SetAside(t.Context(), id, []byte(state)); !done || err != nil {
+			t.Fatalf("SetAside = %v, %v", done, err)
+		}
+	}
+	for i := range 1001 {
+		setAside(fmt.Sprint("s", i), "first")
+	}
+	setAside("s0", "last")
+	if aside := s.Aside(); len(aside) != 1000 || string(aside["s0"]) != "last" {
+		t.Errorf("%d kept, s0 as %q", len(aside), aside["s0"])
 	}
 }
