@@ -165,10 +165,10 @@ func TestCopyGoesOnAfterDeath(t *testing.T) {
 	}
 }
 
-// A session that a request holds is copied after the request.
 // Killed after it has written a shorter state over a longer one, and before it
 // cut the rest off, a pass leaves the end of the old one behind the new, with
-// the time of its death. That is not what somebody saved later.
+// the time of its death, or of a later use. That is not what somebody saved later,
+// but the time counts.
 func TestCopyGoesOnAfterDeathInAnUpdate(t *testing.T) {
 	from, to := open(t), open(t)
 	put(t, from, "a", "short", old)
@@ -176,14 +176,18 @@ func TestCopyGoesOnAfterDeathInAnUpdate(t *testing.T) {
 	if err := to.Create(t.Context(), "a", torn); err != nil {
 		t.Fatal(err)
 	}
+	used := old.Add(time.Hour)
+	setModified(t, to, "a", used)
 	if got, want := copyAll(t, from, to, transfer.Options{}), (transfer.Counts{Updated: 1}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
+	setModified(t, from, "a", used)
 	if diff := cmp.Diff(contents(t, from), contents(t, to)); diff != "" {
 		t.Error(diff)
 	}
 }
 
+// A session that a request holds is copied after the request.
 func TestCopyWaitsForTheLock(t *testing.T) {
 	from, to := open(t), open(t)
 	put(t, from, "id", "before", old)

@@ -76,12 +76,15 @@ func put(ctx context.Context, to dated.Store, r *Record, wait time.Duration, ove
 		return Newer, nil
 	}
 	// With that prefix it is the same pickle, and what is behind its STOP was left by a kill in the middle of an
-	// update in place, before this session got its time.
+	// update in place, before this session got its time. Somebody may have used it since: the later time stays.
 	if found, err = to.Update(ctx, r.ID, r.State); err != nil {
 		return 0, err
 	}
 	if !found { // deleted by someone who takes no locks
 		return create(ctx, to, r)
+	}
+	if later && !overwrite {
+		r = &Record{ID: r.ID, Modified: info.Modified}
 	}
 	return Updated, setModified(ctx, to, r)
 }
