@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // handoverVariable tells a process that replaces another which sockets it
@@ -50,7 +53,7 @@ func (g *Gateway) Handover(ctx context.Context, argv []string) error {
 		if f.name == "" {
 			continue
 		}
-		file, err := f.socket.(interface{ File() (*os.File, error) }).File() // TCP or Unix: both have it
+		file, err := heritable(f.socket, f.name)
 		if err != nil {
 			return fmt.Errorf("socket of %s: %w", f.name, err)
 		}
@@ -82,6 +85,24 @@ func (g *Gateway) Handover(ctx context.Context, argv []string) error {
 	g.lingering.Store(true)
 	g.Drain()
 	return nil
+}
+
+// heritable duplicates a listener's descriptor for a process to be started. The
+// listener's own File is not for that: os/exec asks it for its Fd, which puts the
+// socket, that is this process's too, into blocking mode, and nothing but a
+// further connection would end an Accept.
+func heritable(listener net.Listener, name string) (*os.File, error) {
+	raw, err := listener.(syscall.Conn).SyscallConn() // TCP or Unix: both have it
+	if err != nil {
+		return nil, err
+	}
+	var dup int
+	var failed error
+	err = raw.Control(func(fd uintptr) { dup, failed = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) })
+	if err = cmp.Or(err, os.NewSyscallError("fcntl", failed)); err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(dup), name), nil
 }
 
 // withoutActivation removes what systemd meant for this process alone, and an

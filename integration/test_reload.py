@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import socket
 import threading
+import time
 
 import pytest
 
@@ -244,3 +246,21 @@ def test_pools_are_reloaded_together(tmp_path):
     wait_until(lambda: running(g) == before, "only the old workers run")
     assert site.get("/plain").status == 200
     g.stop()
+
+
+@pytest.mark.parametrize("reloads", [False, True])
+def test_sockets_are_as_before_when_not_replaced(tmp_path, reloads):
+    """The next gateway ends before it takes the sockets: this one can still leave them, without another connection."""
+    site = Site(tmp_path)
+    g = site.gateway
+    site.write(policy="lax")
+    g.process.send_signal(signal.SIGUSR2)
+    g.logged("not replaced, everything stays as it was")
+    assert site.get("/plain").status == 200
+    assert alforja(g, "status").returncode == 0
+    if reloads:  # other fronts take the sockets
+        site.set(max_header=10_000)
+        assert site.get("/plain").status == 200
+    start = time.monotonic()
+    assert g.stop() == 0
+    assert time.monotonic() - start < 10
