@@ -140,6 +140,16 @@ command = {json.dumps(harness.managed())}
     assert alforja(g, "reload").returncode == 0
 
 
+def test_commands_over_tcp(gateway):
+    g = gateway("--admin", f"127.0.0.1:{(port := harness.free_port())}", "--workers", "1")
+    g.logged("worker ready")
+    for address in (f"127.0.0.1:{port}", f"localhost:{port}"):
+        g.admin = address
+        for command in ("status", "workers", "reload"):
+            done = alforja(g, command)
+            assert done.returncode == 0, done.stderr
+
+
 def test_drain_command(site):
     """What runs is finished; then the gateway ends, in order."""
     g = site("--workers", "2")
