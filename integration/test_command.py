@@ -39,6 +39,21 @@ def alforja(*args):
         ),
         (["serve", "stray"], 2, "behind --"),
         (
+            [
+                "serve",
+                "--http",
+                "127.0.0.1:0",
+                "--store",
+                "memory:",
+                "--access-log-format",
+                "common",
+                "--",
+                "true",
+            ],
+            2,
+            "--access-log-format",
+        ),
+        (
             ["serve", "--http", "127.0.0.1:0", "--store", "memory:", "--backend", "127.0.0.1:1"],
             2,
             "set a key",

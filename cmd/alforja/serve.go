@@ -179,6 +179,9 @@ func serve(ctx context.Context, s *settings, logTo io.Writer, again func() (*set
 	if err != nil {
 		return err
 	}
+	if err := s.checkAccessLog(); err != nil {
+		return err
+	}
 	opts, err := s.options(logger)
 	if err != nil {
 		return err
