@@ -36,6 +36,9 @@ const (
 func (g *Gateway) Handover(ctx context.Context, argv []string) error {
 	g.changing.Lock()
 	defer g.changing.Unlock()
+	if g.isDraining() {
+		return errStopping
+	}
 	ready, tell, err := os.Pipe()
 	if err != nil {
 		return err

@@ -89,6 +89,9 @@ func (g *Gateway) reload(ctx context.Context, read func() (Options, error)) erro
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	if g.isDraining() { // another may speak to the service manager by now
+		return errStopping
+	}
 	defer notifyReloading(g.opts.Logger)()
 	opts, err := read()
 	if err != nil {

@@ -13,7 +13,7 @@ import harness
 import stored_sessions
 from administration import alforja
 from harness import Client, wait_until
-from processes import running
+from processes import running, successors
 
 
 class Site:
@@ -166,6 +166,19 @@ def fds(pid):
     return [fd for fd in os.listdir(f"/proc/{pid}/fd") if os.path.islink(f"/proc/{pid}/fd/{fd}")]
 
 
+def test_log_format_stays(site):
+    """It needs a restart, in whole: no log of two formats."""
+    site.set(log_format="text")
+    answers = sum(line["msg"] == "request" for line in site.gateway.lines())
+    site.get("/plain?format")
+    wait_until(
+        lambda: sum(line["msg"] == "request" for line in site.gateway.lines()) == answers + 1,
+        "a line in JSON",
+    )
+    [line] = [x for x in site.gateway.logged("needs a restart") if "log_format" in x["keys"]]
+    assert line["keys"] == ["log_format"]
+
+
 def test_idle_clients_are_not_thrown_out(site):
     """A limit of the servers changes while clients keep connections: none meets a closed one."""
     stop, failures, counts = threading.Event(), [], []
@@ -204,7 +217,7 @@ def test_what_needs_a_restart_is_named(site):
         socket_mode="0660",
         lock_wait="3s",
     )
-    [line] = g.logged("needs a restart")
+    line = g.logged("needs a restart")[-1]
     assert line["keys"] == ["admin", "http", "socket_mode", "store"]
     client = Client(g.http)
     assert [client.get("/counter").text for _ in range(2)] == ["1", "2"]
@@ -264,3 +277,37 @@ def test_sockets_are_as_before_when_not_replaced(tmp_path, reloads):
     start = time.monotonic()
     assert g.stop() == 0
     assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize("sig", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
+def test_other_signals_while_stopping(tmp_path, sig):
+    """What would end a program that does not mind them ends no request that is being finished."""
+    site = Site(tmp_path)
+    g = site.gateway
+    answers = []
+    slow = threading.Thread(target=lambda: answers.append(site.get("/sleep?ms=3000")))
+    slow.start()
+    wait_until(lambda: "1 busy" in alforja(g, "status").stdout, "it runs")
+    g.process.send_signal(signal.SIGTERM)
+    g.logged("stopping: waiting for running requests")
+    g.process.send_signal(sig)
+    slow.join()
+    assert [answer.status for answer in answers] == [200]
+    assert g.process.wait(harness.DEADLINE) == 0
+    assert g.logged("signal ignored: the gateway is stopping")
+
+
+@pytest.mark.parametrize("sig", [signal.SIGHUP, signal.SIGUSR2])
+def test_signals_while_draining(tmp_path, sig):
+    """`alforja drain` needs no signal; nothing new is begun all the same."""
+    site = Site(tmp_path)
+    g = site.gateway
+    slow = threading.Thread(target=site.get, args=["/sleep?ms=3000"])
+    slow.start()
+    wait_until(lambda: "1 busy" in alforja(g, "status").stdout, "it runs")
+    assert alforja(g, "drain").returncode == 0
+    g.process.send_signal(sig)
+    assert "the gateway is stopping" in g.logged("everything stays as it was")[0]["err"]
+    slow.join()
+    assert g.process.wait(harness.DEADLINE) == 0
+    assert not successors(g)

@@ -7,10 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"sync"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -55,11 +53,11 @@ type logFile struct {
 	*os.File
 }
 
-// openAccessLog opens what the settings say, of which logger and logTo are
-// the log for all else.
-func (s *settings) openAccessLog(logger *slog.Logger, logTo io.Writer) (*accessLog, error) {
+// openAccessLog opens what the settings say. logger and logTo are the log for
+// all else, in the format that the gateway was started with.
+func (s *settings) openAccessLog(logger *slog.Logger, logTo io.Writer, logFormat string) (*accessLog, error) {
 	switch {
-	case s.accessLog == "" && s.logFormat == "json":
+	case s.accessLog == "" && logFormat == "json":
 		return &accessLog{write: gateway.LogJSON(logTo)}, nil
 	case s.accessLog == "":
 		return &accessLog{write: gateway.LogRequests(logger)}, nil
@@ -103,21 +101,10 @@ func (l *accessLog) become(other *accessLog) {
 	l.write, l.file = other.write, other.file
 }
 
-// reopenOnSignal opens the file anew at each SIGUSR1, when a log rotator has
-// moved it away.
-func (l *accessLog) reopenOnSignal(ctx context.Context) {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGUSR1)
-	defer signal.Stop(signals)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-signals:
-			if err := l.reopen(); err != nil {
-				slog.Error("access log not opened anew, the old file stays", "err", err)
-			}
-		}
+// reopenAccessLog opens the file anew, when a log rotator has moved it away.
+func (s *serving) reopenAccessLog() {
+	if err := s.access.reopen(); err != nil {
+		s.logger.Error("access log not opened anew, the old file stays", "err", err)
 	}
 }
 

@@ -10,26 +10,18 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/pflag"
 
 	"alforja/gateway"
 )
 
-// reloadOnHangup reloads at each SIGHUP.
-func reloadOnHangup(ctx context.Context, reload func(context.Context) error) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-hangup:
-			_ = reload(ctx) // it is logged
-		}
-	}
+// caught has a signal sent to a channel. It is caught until the program ends:
+// once a gateway drains, what would end it by default must not.
+func caught(sig os.Signal) <-chan os.Signal {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, sig)
+	return signals
 }
 
 // A serving is a gateway at work, with what it was started by.
@@ -39,6 +31,17 @@ type serving struct {
 	access   *accessLog
 	logger   *slog.Logger
 	logTo    io.Writer // that logger writes to
+}
+
+// onSignal does something at each of the signals, until ctx ends.
+func (s *serving) onSignal(ctx context.Context, signals <-chan os.Signal, do func()) {
+	for sig := range signals {
+		if ctx.Err() != nil {
+			s.logger.Warn("signal ignored: the gateway is stopping", "signal", sig.String())
+			continue
+		}
+		do()
+	}
 }
 
 // reload has the gateway go on by the settings that again returns, with fresh
@@ -59,7 +62,7 @@ func (s *serving) reload(ctx context.Context, again func() (*settings, error)) e
 			return opts, err
 		}
 		opts.AccessLog = s.access.request
-		access, err = now.openAccessLog(s.logger, s.logTo)
+		access, err = now.openAccessLog(s.logger, s.logTo, s.settings.logFormat)
 		return opts, err
 	})
 	if err != nil {
@@ -107,25 +110,13 @@ func (s *settings) restartKeys(now *settings) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// handOverOnSignal has the program, as it is on the disk by then, take over at
-// SIGUSR2.
-func handOverOnSignal(ctx context.Context, g *gateway.Gateway, logger *slog.Logger) {
-	replace := make(chan os.Signal, 1)
-	signal.Notify(replace, syscall.SIGUSR2)
-	defer signal.Stop(replace)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-replace:
-		}
-		program, err := exec.LookPath(os.Args[0])
-		if err == nil {
-			err = g.Handover(ctx, append([]string{program}, os.Args[1:]...))
-		}
-		if err == nil {
-			return
-		}
-		logger.Error("not replaced, everything stays as it was", "err", err)
+// handOver has the program, as it is on the disk by now, take over.
+func (s *serving) handOver(ctx context.Context) {
+	program, err := exec.LookPath(os.Args[0])
+	if err == nil {
+		err = s.gateway.Handover(ctx, append([]string{program}, os.Args[1:]...))
+	}
+	if err != nil {
+		s.logger.Error("not replaced, everything stays as it was", "err", err)
 	}
 }

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -175,6 +177,12 @@ func addSharedFlags(flags *pflag.FlagSet, s *settings) {
 // that again, where given, then returns. ready, where given, is called with the
 // gateway when it listens.
 func serve(ctx context.Context, s *settings, logTo io.Writer, again func() (*settings, error), ready func(*gateway.Gateway)) error {
+	// From the first moment: by default each of these ends the program.
+	reopen := caught(syscall.SIGUSR1)
+	var hangup, replace <-chan os.Signal
+	if again != nil {
+		hangup, replace = caught(syscall.SIGHUP), caught(syscall.SIGUSR2)
+	}
 	logger, err := s.logger(logTo)
 	if err != nil {
 		return err
@@ -193,7 +201,7 @@ func serve(ctx context.Context, s *settings, logTo io.Writer, again func() (*set
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	run := &serving{settings: s, logger: logger, logTo: logTo}
-	if run.access, err = s.openAccessLog(logger, logTo); err != nil {
+	if run.access, err = s.openAccessLog(logger, logTo, s.logFormat); err != nil {
 		return err
 	}
 	defer run.access.close()
@@ -214,10 +222,10 @@ func serve(ctx context.Context, s *settings, logTo io.Writer, again func() (*set
 		ready(g)
 	}
 	if again != nil {
-		go reloadOnHangup(ctx, opts.Admin.Reload)
-		go handOverOnSignal(ctx, g, logger)
+		go run.onSignal(ctx, hangup, func() { _ = opts.Admin.Reload(ctx) }) // it is logged
+		go run.onSignal(ctx, replace, func() { run.handOver(ctx) })
 	}
-	go run.access.reopenOnSignal(ctx)
+	go run.onSignal(ctx, reopen, run.reopenAccessLog)
 	return g.Run(ctx)
 }
 
