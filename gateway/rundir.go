@@ -91,6 +91,15 @@ func lockRunDir(dir string) (*os.File, error) {
 	return lock, nil
 }
 
+// admitWorkers lets processes of another user reach their sockets in a runDir: it
+// holds sockets only, each for its owner alone.
+func admitWorkers(dir string, process *ProcessOptions) error {
+	if process.uid() < 0 {
+		return nil
+	}
+	return os.Chmod(dir, 0o711)
+}
+
 // remove removes what a gateway puts into the directory, by name, and the
 // directory if nothing else is in it.
 func (d *runDir) remove() {

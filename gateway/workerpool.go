@@ -179,11 +179,7 @@ func (g *Gateway) openAPI(ctx context.Context, p *runningPool) error {
 	if err := os.Chmod(p.apiPath, 0o600); err != nil {
 		return err
 	}
-	if process.uid() < 0 {
-		return nil
-	}
-	// The directory holds sockets only, each for its owner alone.
-	if err := os.Chmod(g.runDir.path, 0o711); err != nil {
+	if err := admitWorkers(g.runDir.path, &process); err != nil {
 		return err
 	}
 	return os.Chown(p.apiPath, process.uid(), -1)

@@ -241,6 +241,21 @@ def test_surroundings(gateway, tmp_path):
     assert os.stat(os.path.dirname(api)).st_mode & 0o777 == 0o711
 
 
+@pytest.mark.parametrize("mode", ["managed", "shared"])
+def test_another_user_says_that_it_is_ready(gateway, mode):
+    """Workers reach NOTIFY_SOCKET in both modes; the interpreter is one that everybody may run."""
+    say = (
+        "import os, socket, time; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM);"
+        "s.sendto(b'READY=1', os.environ['NOTIFY_SOCKET']); time.sleep(600)"
+    )
+    g = gateway(
+        "--workers", "1", "--mode", mode, "--worker-user", "nobody", "--worker-dir", "/",
+        command=["/usr/bin/python3", "-c", say],
+    )  # fmt: skip
+    [ready] = g.logged("worker ready")
+    assert ready["after_ms"] < 4000, "it has said so: silence would have taken five seconds"
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
