@@ -20,7 +20,8 @@ type certificate struct {
 
 	mu      sync.Mutex
 	checked time.Time
-	seen    [2]fileVersion // of what current was made of, or of what was refused since
+	seen    [2]fileVersion // at the last look: what the log has been told of
+	loaded  [2]fileVersion // what current was made of
 	current *tls.Certificate
 }
 
@@ -41,7 +42,7 @@ func loadCertificate(certFile, keyFile string, logger *slog.Logger) (*certificat
 	if err != nil {
 		return nil, fmt.Errorf("TLS certificate %s with key %s: %w", certFile, keyFile, err)
 	}
-	c.seen, c.current, c.checked = seen, &pair, time.Now()
+	c.seen, c.loaded, c.current, c.checked = seen, seen, &pair, time.Now()
 	return c, nil
 }
 
@@ -57,8 +58,9 @@ func (c *certificate) versions() (v [2]fileVersion, err error) {
 }
 
 // get returns the certificate for a handshake. Files that have changed and are
-// no pair are logged, once for each version of them, and the last good pair stays in use:
-// whoever replaces two files does so one after the other.
+// no pair are logged, once for each version of them, and the last good pair stays
+// in use: whoever replaces two files does so one after the other. They are tried
+// again at each look: a chmod that makes them readable changes no version.
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,21 +70,21 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	}
 	c.checked = now
 	seen, err := c.versions()
-	if err == nil && seen == c.seen {
+	told := seen == c.seen
+	c.seen = seen
+	if err == nil && seen == c.loaded {
 		return c.current, nil
 	}
 	var pair tls.Certificate
 	if err == nil {
 		pair, err = tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	}
-	if seen != c.seen {
-		c.seen = seen
-		if err != nil {
-			c.logger.Error("new TLS certificate not usable, the old one stays", "cert", c.certFile, "key", c.keyFile, "err", err)
-		} else {
-			c.current = &pair
-			c.logger.Info("new TLS certificate", "cert", c.certFile, "not_after", pair.Leaf.NotAfter)
-		}
+	switch {
+	case err == nil:
+		c.loaded, c.current = seen, &pair
+		c.logger.Info("new TLS certificate", "cert", c.certFile, "not_after", pair.Leaf.NotAfter)
+	case !told:
+		c.logger.Error("new TLS certificate not usable, the old one stays", "cert", c.certFile, "key", c.keyFile, "err", err)
 	}
 	return c.current, nil
 }

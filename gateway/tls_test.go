@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"io"
 	"log/slog"
 	"math/big"
@@ -147,6 +148,33 @@ func TestCertificateIsReadAgain(t *testing.T) {
 		time.Sleep(certificateCheck)
 		if name() != "fourth" {
 			t.Errorf("in the end %q", name())
+		}
+
+		// What was not to be read for a moment, as before a chmod: neither length
+		// nor time tells that now it is.
+		if pem, err = os.ReadFile(otherCert); err != nil {
+			t.Fatal(err)
+		}
+		otherKey, err := os.ReadFile(filepath.Join(other, filepath.Base(key)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		written := time.Now()
+		write := func(text []byte) {
+			t.Helper()
+			if err := errors.Join(os.WriteFile(cert, text, 0o600), os.WriteFile(key, otherKey, 0o600), os.Chtimes(cert, written, written), os.Chtimes(key, written, written)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(make([]byte, len(pem)))
+		time.Sleep(certificateCheck)
+		if name() != "fourth" {
+			t.Errorf("unreadable: %q", name())
+		}
+		write(pem)
+		time.Sleep(certificateCheck)
+		if name() != "third" {
+			t.Errorf("readable again: %q", name())
 		}
 	})
 }
