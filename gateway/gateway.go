@@ -78,6 +78,7 @@ type Gateway struct {
 	inherited inheritance
 	changing  sync.Mutex  // held by a reload or a handover
 	lingering atomic.Bool // another gateway has taken over
+	announced atomic.Bool // the service manager knows that the workers are up
 }
 
 // New opens the listeners and makes everything ready that can fail. Requests
@@ -280,6 +281,7 @@ func (g *Gateway) announceReady() {
 		}
 	}
 	notify(g.opts.Logger, fmt.Sprintf("MAINPID=%d\n%s", os.Getpid(), daemon.SdNotifyReady))
+	g.announced.Store(true)
 	g.inherited.tellReady()
 }
 

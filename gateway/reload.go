@@ -92,7 +92,9 @@ func (g *Gateway) reload(ctx context.Context, read func() (Options, error)) erro
 	if g.isDraining() { // another may speak to the service manager by now
 		return errStopping
 	}
-	defer notifyReloading(g.opts.Logger)()
+	if g.announced.Load() { // the end of a reload says READY=1, which the start has yet to say
+		defer notifyReloading(g.opts.Logger)()
+	}
 	opts, err := read()
 	if err != nil {
 		return err

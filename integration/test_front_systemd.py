@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -156,3 +157,24 @@ def test_notifications(run, tmp_path, manager):
 
     g.stop()
     wait_until(lambda: "STOPPING=1" in messages, "it says that it stops")
+
+
+def test_refused_reload_at_the_start(run, tmp_path, manager):
+    """It is no reason to say that the workers are up."""
+    path, messages = manager
+    config = tmp_path / "alforja.toml"
+    config.write_text("")
+    slow = ["sh", "-c", 'sleep 4; exec "$@"', "sh", *managed()]
+    g = run(
+        Gateway(
+            tmp_path, "--workers", "1", "--config", config,
+            command=slow, env={"NOTIFY_SOCKET": str(path)},
+        )
+    )  # fmt: skip
+    config.write_text("lock_wait = 'soon'")
+    g.process.send_signal(signal.SIGHUP)
+    g.logged("not reloaded")
+    time.sleep(0.5)  # what it has said is read
+    assert not ready(messages)
+    wait_until(lambda: ready(messages), "it says that it is ready")
+    assert g.logged("worker ready")
