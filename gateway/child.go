@@ -1,12 +1,14 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"os/exec"
 	"os/user"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -65,6 +67,37 @@ func (o *ProcessOptions) check() error {
 		}
 	}
 	return o.resolveUser()
+}
+
+// find says why a process would not find a command, which it looks for in its
+// own directory and PATH.
+func (o *ProcessOptions) find(command string) error {
+	in := func(dir string) error {
+		if !filepath.IsAbs(dir) {
+			dir = cmp.Or(o.Dir, ".") + "/" + dir
+		}
+		_, err := exec.LookPath(dir + "/" + command)
+		return err
+	}
+	switch {
+	case filepath.IsAbs(command):
+		_, err := exec.LookPath(command)
+		return err
+	case strings.Contains(command, "/"):
+		return in("")
+	}
+	path := os.Getenv("PATH")
+	for _, variable := range o.Env {
+		if value, found := strings.CutPrefix(variable, "PATH="); found {
+			path = value // the last one counts
+		}
+	}
+	for _, dir := range filepath.SplitList(path) {
+		if in(dir) == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is in no directory of PATH=%s", command, path)
 }
 
 // resolveUser finds the numbers of User and Group.

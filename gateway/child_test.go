@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -52,6 +54,48 @@ func TestLimits(t *testing.T) {
 		}
 		if n := strings.Count(string(output), "\n"); n < len(want) {
 			t.Errorf("%s: %d lines", shell, n)
+		}
+	}
+}
+
+// TestCommandIsFoundWhereItRuns: from the process's directory and by its PATH.
+func TestCommandIsFoundWhereItRuns(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "bin"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"here", "bin/there"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct {
+		command, dir, path string
+		found              bool
+	}{
+		{"./here", dir, "", true},
+		{"bin/there", dir, "", true},
+		{"bin/there", "", "", false},
+		{"there", dir, "", false},
+		{"there", "", filepath.Join(dir, "bin"), true},
+		{"there", dir, "/nowhere:bin", true},
+		{"true", dir, "", true},
+		{"true", dir, "bin", false},
+		{dir + "/here", "/", "/nowhere", true},
+		{"./bin", dir, "", false},
+	} {
+		opts := SupervisorOptions{Command: []string{test.command}, Process: ProcessOptions{Dir: test.dir}}
+		if test.path != "" {
+			opts.Process.Env = []string{"PATH=/overruled", "PATH=" + test.path}
+		}
+		opts.setDefaults()
+		if err := opts.check(); (err == nil) != test.found {
+			t.Errorf("%s in %q by %q: %v", test.command, test.dir, test.path, err)
+		}
+		cmd := opts.command(nil, os.Stdin)
+		cmd.Stdout, cmd.Stderr = nil, nil
+		if err := cmd.Run(); (err == nil) != test.found {
+			t.Errorf("run: %s in %q by %q: %v", test.command, test.dir, test.path, err)
 		}
 	}
 }

@@ -147,10 +147,13 @@ func (o *SupervisorOptions) check() error {
 	if o.MinWorkers > o.Workers {
 		return &OptionsError{fmt.Sprintf("min workers %d is more than workers %d", o.MinWorkers, o.Workers)}
 	}
-	if _, err := exec.LookPath(o.Command[0]); err != nil {
+	if err := o.Process.check(); err != nil { // first: the command is looked for in its directory
+		return err
+	}
+	if err := o.Process.find(o.Command[0]); err != nil {
 		return fmt.Errorf("worker command: %w", err)
 	}
-	return o.Process.check()
+	return nil
 }
 
 // newSlot makes one more worker known to the pool; its process is not started.
