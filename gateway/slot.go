@@ -22,6 +22,7 @@ type slot struct {
 	supervisor *Supervisor
 	opts       *SupervisorOptions // those of its generation
 	preloader  *preloader         // of its generation, or nil
+	notifies   *atomic.Bool       // Supervisor.notifies, of its command
 	worker     *Worker
 	socket     *os.File
 	address    string
@@ -47,7 +48,7 @@ type slot struct {
 func newSlot(name string, s *Supervisor) (*slot, error) {
 	opts := s.opts
 	sl := &slot{
-		supervisor: s, opts: &opts, preloader: s.preloader,
+		supervisor: s, opts: &opts, preloader: s.preloader, notifies: s.notifies,
 		address:    filepath.Join(opts.SocketDir, fmt.Sprintf(workerSocket, name)),
 		notifyPath: filepath.Join(opts.SocketDir, fmt.Sprintf(workerNotify, name)),
 		log:        opts.Logger.With("worker", name),
@@ -221,7 +222,7 @@ func (sl *slot) runOnce(state processState) error {
 	c, err := startChild(sl)
 	if err != nil {
 		if !sl.ended() {
-			s.do(func() { s.diedYoung(sl, err) })
+			s.do(func() { s.diedYoung(sl, err, false) })
 		}
 		return err
 	}
@@ -241,8 +242,8 @@ func (sl *slot) runOnce(state processState) error {
 	case <-c.ended:
 		c.signal(unix.SIGKILL) // what it left behind
 		err := c.failure()
-		if !c.ready.Load() && c.status.Exited() {
-			s.do(func() { s.diedYoung(sl, err) })
+		if !c.ready.Load() {
+			s.do(func() { s.diedYoung(sl, err, c.status.Signaled()) })
 		}
 		return err
 	case <-sl.finishing:
@@ -258,7 +259,7 @@ func (sl *slot) runOnce(state processState) error {
 // StartTimeout. Of others it is assumed after a while.
 func (sl *slot) expectReady(c *child) *time.Timer {
 	return time.AfterFunc(min(probation, sl.opts.StartTimeout), func() {
-		if !sl.supervisor.notifies.Load() {
+		if !sl.notifies.Load() {
 			sl.ready()
 			return
 		}
@@ -296,7 +297,7 @@ func (sl *slot) readNotifications() {
 			return
 		}
 		// Whoever says anything, what it is at (STATUS=) for one, will also say READY=1.
-		sl.supervisor.notifies.Store(true)
+		sl.notifies.Store(true)
 		for line := range strings.Lines(string(buf[:n])) {
 			if strings.TrimSpace(line) == "READY=1" {
 				sl.saidReady.Store(true)

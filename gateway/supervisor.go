@@ -94,11 +94,11 @@ type Supervisor struct {
 	opts     SupervisorOptions
 	pool     *Pool
 	slots    []*slot
-	reload   *reload     // the one under way, or nil
-	proven   bool        // a worker was ready once
-	notifies atomic.Bool // a worker has said something by sd_notify(3)
-	failure  error       // why Run ends by itself
-	starting int         // of the first workers, how many have not been ready
+	reload   *reload      // the one under way, or nil
+	proven   bool         // a worker was ready once
+	notifies *atomic.Bool // a worker of the present command has said something by sd_notify(3)
+	failure  error        // why Run ends by itself
+	starting int          // of the first workers, how many have not been ready
 
 	preloader *preloader // of the present options, or nil
 
@@ -125,7 +125,7 @@ func NewSupervisor(opts SupervisorOptions, pool *Pool) (*Supervisor, error) {
 	s := &Supervisor{
 		fixed: opts, opts: opts, pool: pool,
 		spawn: make(chan func()), events: make(chan func()), stop: make(chan struct{}), done: make(chan struct{}),
-		up: make(chan struct{}),
+		up: make(chan struct{}), notifies: new(atomic.Bool),
 	}
 	if err := admitWorkers(opts.SocketDir, &opts.Process); err != nil {
 		return nil, err
@@ -281,15 +281,20 @@ func (s *Supervisor) ready(sl *slot) {
 
 // diedYoung notes that a slot's process has ended without having been ready,
 // for the nth time in a row. At the start, when none has ever been, that is
-// the end: a typing error in --factory is better told than repeated.
-func (s *Supervisor) diedYoung(sl *slot, err error) {
-	sl.deaths++
+// the end: a typing error in --factory is better told than repeated. Not so when
+// a signal has ended it: whoever ends all of us, such as a terminal, signals the
+// workers too, which may be the first to go.
+func (s *Supervisor) diedYoung(sl *slot, err error, signaled bool) {
 	if sl.replaces != nil || s.reload.has(sl) {
-		if sl.deaths >= maxYoungDeaths {
+		if sl.deaths++; sl.deaths >= maxYoungDeaths {
 			s.giveUp(sl, err)
 		}
 		return
 	}
+	if signaled {
+		return
+	}
+	sl.deaths++
 	if s.proven || slices.ContainsFunc(s.slots, func(other *slot) bool { return other.deaths == 0 }) {
 		return
 	}

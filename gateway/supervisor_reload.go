@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,6 +13,7 @@ import (
 type reload struct {
 	before          SupervisorOptions
 	beforePreloader *preloader
+	beforeNotifies  *atomic.Bool
 	old             []*slot
 	starting        []*slot // not ready yet
 	started         []*slot
@@ -64,7 +66,7 @@ func (s *Supervisor) beginReload(r *reload, opts SupervisorOptions) {
 		r.ready <- errReloading
 		return
 	}
-	r.before, r.beforePreloader = s.opts, s.preloader
+	r.before, r.beforePreloader, r.beforeNotifies = s.opts, s.preloader, s.notifies
 	for _, sl := range s.slots {
 		if sl.leaving {
 			continue
@@ -78,6 +80,9 @@ func (s *Supervisor) beginReload(r *reload, opts SupervisorOptions) {
 	}
 	s.opts, s.reload = opts, r
 	s.preloader = s.newPreloader()
+	if !slices.Equal(opts.Command, r.before.Command) {
+		s.notifies = new(atomic.Bool)
+	}
 	for range min(max(len(r.old), opts.MinWorkers), opts.Workers) {
 		sl, err := s.newSlot()
 		if err != nil {
@@ -144,7 +149,7 @@ func (s *Supervisor) abandonReload(r *reload) {
 func (s *Supervisor) reloadFailed(err error) {
 	r := s.reload
 	s.preloader.leave()
-	s.opts, s.preloader, s.reload = r.before, r.beforePreloader, nil
+	s.opts, s.preloader, s.notifies, s.reload = r.before, r.beforePreloader, r.beforeNotifies, nil
 	for _, sl := range append(r.starting, r.started...) {
 		s.retire(sl, "reload failed")
 	}

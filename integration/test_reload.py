@@ -19,7 +19,7 @@ from processes import running, successors
 class Site:
     """A gateway by a configuration file, as set() makes it of the first settings and others."""
 
-    def __init__(self, tmp, tables=""):
+    def __init__(self, tmp, tables="", **first):
         self.tables = tables
         self.tmp, self.config = tmp, tmp / "alforja.toml"
         self.first = {
@@ -29,6 +29,7 @@ class Site:
             "admin": [f"unix:{tmp}/admin.sock"],
             "workers": 2,
             "command": harness.managed(),
+            **first,
         }
         self.write()
         self.gateway = g = harness.Gateway(tmp, listen=())
@@ -166,19 +167,6 @@ def fds(pid):
     return [fd for fd in os.listdir(f"/proc/{pid}/fd") if os.path.islink(f"/proc/{pid}/fd/{fd}")]
 
 
-def test_log_format_stays(site):
-    """It needs a restart, in whole: no log of two formats."""
-    site.set(log_format="text")
-    answers = sum(line["msg"] == "request" for line in site.gateway.lines())
-    site.get("/plain?format")
-    wait_until(
-        lambda: sum(line["msg"] == "request" for line in site.gateway.lines()) == answers + 1,
-        "a line in JSON",
-    )
-    [line] = [x for x in site.gateway.logged("needs a restart") if "log_format" in x["keys"]]
-    assert line["keys"] == ["log_format"]
-
-
 def test_idle_clients_are_not_thrown_out(site):
     """A limit of the servers changes while clients keep connections: none meets a closed one."""
     stop, failures, counts = threading.Event(), [], []
@@ -311,3 +299,14 @@ def test_signals_while_draining(tmp_path, sig):
     slow.join()
     assert g.process.wait(harness.DEADLINE) == 0
     assert not successors(g)
+
+
+def test_to_a_command_that_does_not_say_that_it_is_ready(tmp_path):
+    """What is known of the old command is no reason to wait for a word of the new one."""
+    say = (
+        "import os, socket, time; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM);"
+        "s.sendto(b'READY=1', os.environ['NOTIFY_SOCKET']); time.sleep(600)"
+    )
+    site = Site(tmp_path, command=[harness.PYTHON, "-c", say], worker_start_timeout="15s")
+    site.set(command=["sleep", "600"])
+    assert site.gateway.stop() == 0

@@ -114,10 +114,11 @@ def test_a_request_in_flight_is_finished(site):
     assert Client(g.http).get("/sleep?ms=3000").status == 200
 
 
-def test_the_old_worker_stays_when_the_new_one_does_not_start(site):
+@pytest.mark.parametrize("version", ["broken", "crashing"])
+def test_the_old_worker_stays_when_the_new_one_does_not_start(site, version):
     g = site("--workers", "1", "--worker-max-requests", "5")
     browser = Client(g.http)
-    g.version.write_text("broken")
+    g.version.write_text(version)
     for _ in range(20):
         assert browser.get("/version").text == "1"
     g.logged("the replacement does not start, the old worker stays")
@@ -399,6 +400,16 @@ def zombie(pid):
     """Whether a process has ended and waits to be asked for its status."""
     with contextlib.suppress(FileNotFoundError):
         return open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_not_reloaded_to_what_crashes(site):
+    """Told at once, not when the time to start has passed."""
+    g = site("--workers", "2")
+    g.version.write_text("crashing")
+    g.process.send_signal(signal.SIGHUP)
+    [line] = g.logged("not reloaded, everything stays as it was")
+    assert "signal: segmentation fault" in line["err"]
+    assert Client(g.http).get("/version").text == "1"
 
 
 @pytest.mark.parametrize("version", ["broken", "broken late"])

@@ -91,6 +91,8 @@ def create_publisher():
     if VERSION == "broken":
         print("about to fail", file=sys.stderr)
         raise RuntimeError("this version does not start")
+    if VERSION == "crashing":
+        os.kill(os.getpid(), signal.SIGSEGV)
     if VERSION == "broken late":
         time.sleep(7)  # longer than a silent process is waited for
         raise RuntimeError("this version does not start")
