@@ -253,15 +253,19 @@ func (o *ProcessOptions) script() string {
 // signal signals the process and what it has forked. There may be nobody left.
 func (c *child) signal(sig unix.Signal) { _ = unix.Kill(-c.pid, sig) }
 
+func (c *child) over() bool {
+	select {
+	case <-c.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 // abort ends a process that hangs. Python's faulthandler, which alforja.worker
 // switches on, prints the traceback of every thread at SIGABRT.
 func (c *child) abort() {
-	select {
-	case <-c.ended: // its number may be another's by now
-		return
-	default:
-	}
-	if !c.aborted.CompareAndSwap(false, true) {
+	if c.over() || !c.aborted.CompareAndSwap(false, true) { // its number may be another's by now
 		return
 	}
 	_ = unix.Kill(c.pid, unix.SIGABRT)

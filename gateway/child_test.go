@@ -1,10 +1,12 @@
 package gateway
 
 import (
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -22,6 +24,39 @@ func TestLastWordsAreRecent(t *testing.T) {
 		t.Errorf("last words %q, want %q", got, want)
 	}
 }
+
+// One that has ended is not said to be ended for being late.
+func TestEndedIsNotLate(t *testing.T) {
+	for ended, want := range map[bool]bool{true: false, false: true} {
+		var mu sync.Mutex
+		said := false
+		log := slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			said = said || strings.Contains(string(p), "not ready in time")
+			return len(p), nil
+		}), nil))
+		s := &Supervisor{}
+		s.notifies.Store(true)
+		sl := &slot{supervisor: s, opts: &SupervisorOptions{StartTimeout: 10 * time.Millisecond}, log: log}
+		c := &child{slot: sl, ended: make(chan struct{})}
+		c.aborted.Store(true) // there is no process to signal
+		if ended {
+			close(c.ended)
+		}
+		sl.expectReady(c)
+		time.Sleep(200 * time.Millisecond)
+		mu.Lock()
+		if said != want {
+			t.Errorf("ended %v: said to be late %v", ended, said)
+		}
+		mu.Unlock()
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // Whatever shell /bin/sh is.
 func TestLimits(t *testing.T) {

@@ -264,7 +264,7 @@ func (sl *slot) expectReady(c *child) *time.Timer {
 			return
 		}
 		time.AfterFunc(sl.opts.StartTimeout-min(probation, sl.opts.StartTimeout), func() {
-			if !c.ready.Load() {
+			if !c.ready.Load() && !c.over() {
 				sl.log.Error("worker is not ready in time, ending it", "pid", c.pid, "after_ms", sl.opts.StartTimeout.Milliseconds())
 				c.abort()
 			}
