@@ -11,8 +11,8 @@ func TestReadKeyTrimsAsPython(t *testing.T) {
 	const key = "0123456789abcdef"
 	for text, want := range map[string]string{
 		" \t\n\v\f\r" + key + "\r\n": key,
-		key + "\u0085":              key + "\u0085",
-		"\u00a0" + key + "\u3000\n": "\u00a0" + key + "\u3000",
+		key + "\u0085":               key + "\u0085",
+		"\u00a0" + key + "\u3000\n":  "\u00a0" + key + "\u3000",
 	} {
 		path := filepath.Join(t.TempDir(), "key")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

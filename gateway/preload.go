@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -23,7 +24,7 @@ type preloader struct {
 	supervisor *Supervisor
 	opts       SupervisorOptions
 
-	mu      sync.Mutex // one fork at a time
+	mu      sync.Mutex // never held while the application is imported
 	process *preloading
 	slots   map[*slot]bool // that may still fork
 	left    bool           // close when the last slot has gone
@@ -31,21 +32,34 @@ type preloader struct {
 
 // preloading is one run of the process.
 type preloading struct {
-	cmd     *exec.Cmd
-	conn    *net.UnixConn
-	started chan forked // the answer to a request
-	last    lastLines
-	gone    chan struct{} // closed when the process has ended
+	cmd          *exec.Cmd
+	conn         *net.UnixConn
+	startTimeout time.Duration
+	last         lastLines
+	gone         chan struct{} // closed when the process has ended
+	late         atomic.Bool   // it is ended because it did not answer
 
-	mu    sync.Mutex
-	ended map[int]chan syscall.WaitStatus
+	asking sync.Mutex // has requests sent in the order of asked
+	mu     sync.Mutex
+	asked  []*forkRequest // not answered yet; the process answers in their order
+	ended  map[int]chan syscall.WaitStatus
 }
 
-// forked is a worker that the process has forked.
+// forkRequest asks the process for a worker.
+type forkRequest struct {
+	answer    chan forked // of capacity 1
+	abandoned bool        // nobody waits for the answer
+}
+
+// forked is a worker that the process has forked, or why it has not.
 type forked struct {
 	pid   int
 	ended chan syscall.WaitStatus // of capacity 1
+	err   error
 }
+
+// errPreloadLate is when the process has not answered for StartTimeout.
+var errPreloadLate = errors.New("the preloading process was ended, for it had not answered within")
 
 func (s *Supervisor) newPreloader() *preloader {
 	if !s.opts.Preload {
@@ -55,34 +69,82 @@ func (s *Supervisor) newPreloader() *preloader {
 }
 
 // fork has a worker forked for a slot, which waits until the application is
-// imported.
+// imported, but no longer than StartTimeout: then the process is ended, so that
+// the next attempt starts another.
 func (p *preloader) fork(sl *slot, output *os.File) (pid int, wait func() syscall.WaitStatus, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.slots[sl] = true
-	if p.process != nil && p.process.over() {
-		p.process = nil
+	q, err := p.running(sl)
+	if err != nil {
+		return 0, nil, err
 	}
-	if p.process == nil {
-		if p.process, err = p.start(); err != nil {
-			return 0, nil, err
-		}
-	}
-	q := p.process
-	request := sl.worker.Name + "\x00" + sl.notifyPath
-	rights := unix.UnixRights(int(sl.socket.Fd()), int(output.Fd()))
-	if _, _, err := q.conn.WriteMsgUnix([]byte(request), rights, nil); err != nil {
+	late := time.NewTimer(q.startTimeout)
+	defer late.Stop()
+	r, err := q.ask(sl, output)
+	if err != nil {
+		q.end()
 		return 0, nil, q.failure()
 	}
 	select {
-	case worker := <-q.started:
-		return worker.pid, func() syscall.WaitStatus { return <-worker.ended }, nil
+	case worker := <-r.answer:
+		return worker.pid, func() syscall.WaitStatus { return <-worker.ended }, worker.err
 	case <-q.gone:
 		return 0, nil, q.failure()
+	case <-late.C:
+		q.late.Store(true)
+		q.end()
+		return 0, nil, q.failure()
 	case <-sl.finishing:
+		q.abandon(r)
 		return 0, nil, errors.New("no longer needed")
 	case <-p.supervisor.stop:
+		q.abandon(r)
 		return 0, nil, errors.New("stopping")
+	}
+}
+
+// running returns the process, which is started if there is none.
+func (p *preloader) running(sl *slot) (*preloading, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.slots[sl] = true
+	if p.process != nil && !p.process.over() {
+		return p.process, nil
+	}
+	var err error
+	p.process, err = p.start()
+	return p.process, err
+}
+
+// ask sends a request. That takes long only when the socket is full of others.
+func (q *preloading) ask(sl *slot, output *os.File) (*forkRequest, error) {
+	q.asking.Lock()
+	defer q.asking.Unlock()
+	r := &forkRequest{answer: make(chan forked, 1)}
+	q.mu.Lock()
+	q.asked = append(q.asked, r)
+	q.mu.Unlock()
+	_ = q.conn.SetWriteDeadline(time.Now().Add(q.startTimeout)) // fails when it is closed
+	text := sl.worker.Name + "\x00" + sl.notifyPath
+	rights := unix.UnixRights(int(sl.socket.Fd()), int(output.Fd()))
+	_, _, err := q.conn.WriteMsgUnix([]byte(text), rights, nil)
+	return r, err
+}
+
+// abandon has the worker ended that is forked for a request.
+func (q *preloading) abandon(r *forkRequest) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	r.abandoned = true
+	select {
+	case worker := <-r.answer:
+		q.kill(worker.pid)
+	default:
+	}
+}
+
+// kill ends a worker that runs. q.mu is held.
+func (q *preloading) kill(pid int) {
+	if q.ended[pid] != nil {
+		_ = unix.Kill(-pid, unix.SIGKILL)
 	}
 }
 
@@ -107,7 +169,7 @@ func (p *preloader) start() (*preloading, error) {
 	defer input.Close()
 	q := &preloading{
 		cmd: p.opts.command(input, theirs), conn: conn.(*net.UnixConn),
-		started: make(chan forked), gone: make(chan struct{}), ended: map[int]chan syscall.WaitStatus{},
+		startTimeout: p.opts.StartTimeout, gone: make(chan struct{}), ended: map[int]chan syscall.WaitStatus{},
 	}
 	q.cmd.Env = append(q.cmd.Env, "ALFORJA_PRELOAD=3")
 	if err := p.supervisor.startOnThread(q.cmd); err != nil {
@@ -126,6 +188,9 @@ func (p *preloader) start() (*preloading, error) {
 	go q.watch(p.supervisor.groups, logged)
 	return q, nil
 }
+
+// end has the process end.
+func (q *preloading) end() { q.conn.Close() }
 
 func (q *preloading) over() bool {
 	select {
@@ -163,25 +228,25 @@ func (q *preloading) watch(groups *processGroups, logged <-chan struct{}) {
 	}
 }
 
-// note carries out "started PID" and "ended PID STATUS".
+// note carries out "started PID", "failed REASON" and "ended PID STATUS".
 func (q *preloading) note(words []string) {
 	if len(words) < 2 {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if words[0] == "failed" {
+		q.answer(forked{err: fmt.Errorf("fork: %s", strings.Join(words[1:], " "))})
 		return
 	}
 	pid, err := strconv.Atoi(words[1])
 	if err != nil {
 		return
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	switch {
 	case words[0] == "started":
 		q.ended[pid] = make(chan syscall.WaitStatus, 1)
-		select {
-		case q.started <- forked{pid, q.ended[pid]}:
-		case <-time.After(time.Second): // who has asked has left
-			_ = unix.Kill(-pid, unix.SIGKILL)
-		}
+		q.answer(forked{pid: pid, ended: q.ended[pid]})
 	case words[0] == "ended" && len(words) == 3 && q.ended[pid] != nil:
 		status, _ := strconv.ParseUint(words[2], 10, 32)
 		q.ended[pid] <- syscall.WaitStatus(status)
@@ -189,8 +254,27 @@ func (q *preloading) note(words []string) {
 	}
 }
 
+// answer gives the first of the requests what is said of it. q.mu is held.
+func (q *preloading) answer(worker forked) {
+	if len(q.asked) == 0 { // nobody has asked
+		q.kill(worker.pid)
+		return
+	}
+	r := q.asked[0]
+	q.asked = q.asked[1:]
+	if r.abandoned {
+		q.kill(worker.pid)
+		return
+	}
+	r.answer <- worker
+}
+
+// failure says how the process has ended, when it has.
 func (q *preloading) failure() error {
 	<-q.gone
+	if q.late.Load() {
+		return fmt.Errorf("%w %v; it last said:\n%s", errPreloadLate, q.startTimeout, q.last.text())
+	}
 	return fmt.Errorf("the preloading process has ended (%v); it last said:\n%s", q.cmd.ProcessState, q.last.text())
 }
 
@@ -230,7 +314,7 @@ func (p *preloader) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.process != nil {
-		p.process.conn.Close() // which ends it
+		p.process.end()
 		<-p.process.gone
 		p.process = nil
 	}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -157,16 +158,15 @@ func (sl *slot) keepRunning() {
 	go sl.readNotifications()
 	pool, died := sl.supervisor.pool, 0
 	for {
-		start := time.Now()
 		state := processStarting
 		if died > 1 {
 			state = processDead // gets no request before it is ready
 		}
-		err := sl.runOnce(state)
+		lived, err := sl.runOnce(state)
 		if sl.ended() {
 			return
 		}
-		if sl.worker.answered.Load() || time.Since(start) >= youngDeath {
+		if sl.worker.answered.Load() || lived >= youngDeath {
 			died = 0
 		} else {
 			died++
@@ -215,16 +215,17 @@ func (sl *slot) refuseWaiting() {
 }
 
 // runOnce runs one process to its end, which the error tells of.
-func (sl *slot) runOnce(state processState) error {
+func (sl *slot) runOnce(state processState) (lived time.Duration, err error) {
 	s := sl.supervisor
 	sl.worker.answered.Store(false)
 	sl.saidReady.Store(false)
+	s.pool.setProcess(sl.worker, state) // to start one may take long
 	c, err := startChild(sl)
 	if err != nil {
-		if !sl.ended() {
+		if !sl.ended() && !errors.Is(err, errPreloadLate) {
 			s.do(func() { s.diedYoung(sl, err, false) })
 		}
-		return err
+		return 0, err
 	}
 	sl.log.Info("worker started", "state", Starting, "pid", c.pid)
 	s.groups.add(c.pid)
@@ -245,13 +246,13 @@ func (sl *slot) runOnce(state processState) error {
 		if !c.ready.Load() {
 			s.do(func() { s.diedYoung(sl, err, c.status.Signaled()) })
 		}
-		return err
+		return time.Since(c.started), err
 	case <-sl.finishing:
 	case <-s.stop:
 	}
 	c.finish()
 	sl.log.Info("worker ended", "state", Dead, "pid", c.pid)
-	return nil
+	return time.Since(c.started), nil
 }
 
 // expectReady waits for a process to be ready: until it says so, where one of

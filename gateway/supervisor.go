@@ -43,7 +43,7 @@ type SupervisorOptions struct {
 	// Default: false.
 	Preload bool
 	// StartTimeout is how long a process that replaces another may take until
-	// it is ready. Default: 1 min.
+	// it is ready, and one that preloads until it forks. Default: 1 min.
 	StartTimeout time.Duration
 	// SocketDir is where the workers' sockets are made; nobody else may reach
 	// into it. Required.

@@ -147,11 +147,11 @@ func (s *Supervisor) abandonReload(r *reload) {
 }
 
 func (s *Supervisor) reloadFailed(err error) {
-	r := s.reload
-	s.preloader.leave()
+	r, preloader := s.reload, s.preloader
 	s.opts, s.preloader, s.notifies, s.reload = r.before, r.beforePreloader, r.beforeNotifies, nil
 	for _, sl := range append(r.starting, r.started...) {
 		s.retire(sl, "reload failed")
 	}
+	preloader.leave()
 	r.say(fmt.Errorf("the new workers do not start, the old ones stay: %w", err))
 }

@@ -14,8 +14,9 @@ import threading
 import pytest
 
 import harness
+from administration import alforja, ask
 from harness import Client, wait_until
-from processes import running, successors
+from processes import running, successors, times
 
 
 @pytest.fixture
@@ -26,8 +27,10 @@ def site(gateway, tmp_path):
     def start(*args, **options):
         version.write_text(options.pop("version", "1"))
         options.setdefault("command", harness.managed("workerapp.create_publisher"))
+        if options.pop("admin", False):
+            args += ("--admin", f"unix:{tmp_path}/admin")
         g = gateway(*args, env={"VERSION_FILE": str(version)}, **options)
-        g.version = version
+        g.version, g.admin = version, f"unix:{tmp_path}/admin"
         wait_until(lambda: len(g.logged("worker ready")) >= len(g.workers()), "they are up")
         return g
 
@@ -509,6 +512,50 @@ def test_preload_fails_fast(tmp_path):
     assert done.returncode == 1
     assert "the workers do not start" in done.stderr
     assert "no_such_factory" in done.stderr.rpartition("the workers do not start")[2]
+
+
+def test_preload_hangs_at_a_reload(site):
+    g = site("--workers", "2", "--preload", "--worker-start-timeout", "2s", admin=True)
+    before, [parent] = running(g), preloading(g)
+    g.version.write_text("hangs")
+    done = alforja(g, "reload")
+    assert (done.returncode, "not ready within 2s" in done.stderr) == (1, True), done.stderr
+    assert alforja(g, "status").returncode == 0
+    wait_until(lambda: preloading(g) == {parent}, "what hangs is ended")
+    assert running(g) == before
+    g.version.write_text("2")
+    assert alforja(g, "reload").returncode == 0
+    assert Client(g.http).get("/version").text == "2"
+
+
+def test_preload_hangs_when_started_again(site):
+    """Meanwhile the workers are not said to be idle."""
+    g = site("--workers", "2", "--preload", "--worker-start-timeout", "2s", admin=True)
+    [parent] = preloading(g)
+    g.version.write_text("hangs")
+    os.kill(parent, signal.SIGKILL)
+    wait_until(lambda: preloading(g) - {parent}, "another is started")
+    assert "2 starting" in alforja(g, "status").stdout
+    assert ask(g, "/readyz")[0] == 503
+    g.logged("had not answered within 2s")
+    wait_until(lambda: times(g, "preloading the application") >= 3, "and another")
+    g.version.write_text("2")
+    wait_until(lambda: len(running(g)) == 2, "all is well again")
+    assert Client(g.http).get("/version").text == "2"
+
+
+def test_preload_cannot_fork(site):
+    """The other workers stay, and one more is forked when that can be done."""
+    g = site("--workers", "2", "--preload", version="forks")
+    [parent], before = preloading(g), running(g)
+    g.version.write_text("full")
+    os.kill(min(before), signal.SIGKILL)
+    g.logged("fork: [Errno 11] Resource temporarily unavailable")
+    assert running(g) == before - {min(before)}
+    assert Client(g.http).get("/version").text == "forks"
+    g.version.write_text("forks")
+    wait_until(lambda: len(running(g)) == 2, "another is forked")
+    assert preloading(g) == {parent}
 
 
 def test_preload_saves_memory(site):

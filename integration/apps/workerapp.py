@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import pathlib
 import signal
@@ -85,6 +86,13 @@ def _version() -> str:
 
 
 VERSION = _version()
+_fork = os.fork
+
+
+def _fork_unless_full() -> int:
+    if _version() == "full":
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    return _fork()
 
 
 def create_publisher():
@@ -98,6 +106,10 @@ def create_publisher():
         raise RuntimeError("this version does not start")
     if VERSION == "slow":
         time.sleep(1.5)
+    if VERSION == "hangs":
+        time.sleep(600)
+    if VERSION == "forks":
+        os.fork = _fork_unless_full
     return Publisher(Root(), session_manager=SessionManager(alforja.SessionStore()))
 
 

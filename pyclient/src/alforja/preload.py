@@ -5,7 +5,8 @@ a socket (SOCK_SEQPACKET), and asks for worker after worker over it:
 
     request     NAME NUL NOTIFY_SOCKET, with two descriptors: the socket that the worker is
                 to listen at, and where its standard output and error go
-    answers     started PID
+    answers     started PID, or failed REASON when there can be no further process; to each
+                request in turn
                 ended PID STATUS, the status as waitpid(2) has it
 
 The process ends when the socket is closed, and its workers end with it.
@@ -61,7 +62,12 @@ def serve_forks(control: socket.socket, run: Callable[[socket.socket], int]) -> 
             request, descriptors = _receive(control)
             if not request:
                 return 0
-            pid = os.fork()
+            try:
+                pid = os.fork()
+            except OSError as err:  # a limit of processes, or of memory: the others go on
+                _close_all(descriptors)
+                control.send(b"failed %s" % str(err).encode())
+                continue
             if pid == 0:
                 signal.set_wakeup_fd(-1)
                 for signum in (signal.SIGCHLD, *ours):
@@ -69,10 +75,14 @@ def serve_forks(control: socket.socket, run: Callable[[socket.socket], int]) -> 
                 for unused in (wake_read, wake_write, control):
                     unused.close()
                 return run(_become_worker(request, descriptors))
-            for descriptor in descriptors:
-                os.close(descriptor)
+            _close_all(descriptors)
             _set_group(pid)
             control.send(b"started %d" % pid)
+
+
+def _close_all(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
