@@ -558,6 +558,15 @@ def test_preload_cannot_fork(site):
     assert preloading(g) == {parent}
 
 
+def test_preload_prints_once(site):
+    """What the import has printed, and no worker again."""
+    g = site("--workers", "2", "--preload", "--worker-env", "PYTHONUNBUFFERED=", version="prints")
+    g.logged("a line of the import")
+    g.stop()
+    printed = [line for line in g.lines() if "a line" in line.get("line", "")]
+    assert [line["worker"] for line in printed] == ["preload"] * 2
+
+
 def test_preload_saves_memory(site):
     """What the application has imported is there once: measured as the workers' private memory."""
 

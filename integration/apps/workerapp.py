@@ -108,6 +108,9 @@ def create_publisher():
         time.sleep(1.5)
     if VERSION == "hangs":
         time.sleep(600)
+    if VERSION == "prints":
+        print("a line of the import")
+        print("half a line", end="")
     if VERSION == "forks":
         os.fork = _fork_unless_full
     return Publisher(Root(), session_manager=SessionManager(alforja.SessionStore()))

@@ -15,11 +15,13 @@ The process ends when the socket is closed, and its workers end with it.
 from __future__ import annotations
 
 import array
+import contextlib
 import ctypes
 import os
 import select
 import signal
 import socket
+import sys
 from typing import Callable
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -62,6 +64,7 @@ def serve_forks(control: socket.socket, run: Callable[[socket.socket], int]) -> 
             request, descriptors = _receive(control)
             if not request:
                 return 0
+            _flush_output()
             try:
                 pid = os.fork()
             except OSError as err:  # a limit of processes, or of memory: the others go on
@@ -78,6 +81,15 @@ def serve_forks(control: socket.socket, run: Callable[[socket.socket], int]) -> 
             _close_all(descriptors)
             _set_group(pid)
             control.send(b"started %d" % pid)
+
+
+def _flush_output() -> None:
+    """Write what is printed: a worker has a copy of what is not, and would print it again."""
+    # Quixote's logger has put another stream in stdout's place.
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        with contextlib.suppress(OSError, ValueError):  # broken, closed
+            if stream is not None:
+                stream.flush()
 
 
 def _close_all(descriptors: list[int]) -> None:

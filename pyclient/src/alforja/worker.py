@@ -301,9 +301,10 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     options = _parser().parse_args(arguments)
     faulthandler.enable()
-    # Before Python 3.9 a stderr that is no terminal keeps tracebacks back until it is full.
-    if isinstance(sys.stderr, io.TextIOWrapper):
-        sys.stderr.reconfigure(line_buffering=True)
+    # Where they go to the gateway's log, what is printed is to be there at once, in its order.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)
     control = preload_socket()
     if control is not None:
         return _preload(options, control)
