@@ -322,10 +322,11 @@ func (s *Supervisor) giveUp(sl *slot, err error) {
 // retryReplacing is how long a worker stays whose replacement did not start.
 const retryReplacing = time.Minute
 
-// addProcesses fills in what only the supervisor knows.
+// addProcesses fills in what only the supervisor knows, unless that is at
+// something that takes long: who looks at a gateway is not to wait with it.
 func (s *Supervisor) addProcesses(workers []WorkerStatus) {
 	done := make(chan struct{})
-	s.do(func() {
+	add := func() {
 		defer close(done)
 		for i := range workers {
 			for _, sl := range s.slots {
@@ -334,12 +335,17 @@ func (s *Supervisor) addProcesses(workers []WorkerStatus) {
 				}
 			}
 		}
-	})
+	}
 	select {
-	case <-done:
+	case s.events <- add:
+		<-done
 	case <-s.done:
+	case <-time.After(statusPatience):
 	}
 }
+
+// statusPatience is how long the supervisor may take to tell of its processes.
+const statusPatience = time.Second
 
 // startOnThread starts a command on the spawner's thread.
 func (s *Supervisor) startOnThread(cmd *exec.Cmd) error {
