@@ -22,7 +22,6 @@ ENVIRON = {
     "ALFORJA_API": "/nowhere",
     "ALFORJA_SESSION_ID": "abc",
     "ALFORJA_SESSION": "SzEu",  # K1. is the pickle of 49
-    "ALFORJA_SIGNATURE": "00",
 }
 
 
@@ -31,8 +30,9 @@ def names(environ):
 
 
 @pytest.fixture
-def publisher():
-    """A publisher as quixote.server.scgi_server has it, which takes no variables out."""
+def publisher(monkeypatch):
+    """As quixote.server.scgi_server has it, which takes no variables out, under the gateway."""
+    monkeypatch.setenv("ALFORJA_WORKER", "1")
     yield Publisher(Directory())
     cleanup()
     close_exchange()
@@ -183,6 +183,24 @@ class TestSignature:
         exchange = Exchange(environ, open_peer=True)
         exchange.check(self.KEY)
         assert exchange.arrived == b"K1."
+
+    def test_a_server_that_the_gateway_has_not_started_needs_a_key(self, publisher, monkeypatch):
+        monkeypatch.delenv("ALFORJA_WORKER")
+        publisher._set_request(HTTPRequest(None, dict(ENVIRON)))
+        with pytest.raises(alforja.SignatureError, match="has not started"):
+            alforja.SessionStore().load_session("abc")
+        environ = dict(ENVIRON)
+        environ["ALFORJA_SIGNATURE"] = sign(self.KEY, environ)
+        publisher._set_request(HTTPRequest(None, environ))
+        assert alforja.SessionStore(key=self.KEY).load_session("abc") == 49
+
+    def test_forgotten_key(self, serve, monkeypatch):
+        browser = serve(self.app(None), key=self.KEY)
+        answer = browser.get("/page")
+        assert answer.status == 500 and "this worker has no key" in answer.text
+        # A gateway that has a key, for other workers, signs for its own as well.
+        monkeypatch.setenv("ALFORJA_WORKER", "1")
+        assert browser.get("/page").status == 200
 
 
 def test_double_refuses_a_foreign_directive(tmp_path):

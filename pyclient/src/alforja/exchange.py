@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import hashlib
 import hmac
+import os
 import threading
 from typing import Callable, NamedTuple
 
@@ -30,7 +31,9 @@ class Exchange:
 
     Construction takes the variables out of `environ`, so that they show up in
     no error page and no dump. `open_peer` is for a connection that anybody could
-    have made: then a store without a key refuses the request.
+    have made: then a store without a key refuses the request. Nor does it take one that is
+    signed: somebody has a key, and meant this worker to have it. Only the gateway's own workers,
+    to which nobody else can speak, may do without.
     """
 
     __slots__ = (
@@ -87,8 +90,13 @@ class Exchange:
             self._check_signature(key)
         elif self.open_peer:
             raise SignatureError(
-                "a session that comes over TCP must be signed: give the gateway and this "
-                "worker the same key (ALFORJA_KEY_FILE)"
+                "a session that comes over TCP, or to a server that the gateway has not started, "
+                "must be signed: give the gateway and this worker the same key (ALFORJA_KEY_FILE)"
+            )
+        elif self._signature and not _supervised():
+            raise SignatureError(
+                "the request's session is signed, and this worker has no key: give it the "
+                "gateway's (ALFORJA_KEY_FILE)"
             )
         if self._checked_with is self and self._state_text is not None:
             self.state = self.arrived = binascii.a2b_base64(self._state_text)
@@ -115,6 +123,14 @@ class _Slot(threading.local):
     exchange: Exchange | None = None
 
 
+def _supervised() -> bool:
+    """Whether the gateway has started this process, or the one that forked it.
+
+    Such a process listens at the gateway's own socket, which nobody else can connect to.
+    """
+    return "ALFORJA_WORKER" in os.environ
+
+
 # The exchange of the request that this thread is serving. It belongs to one environ, which it
 # keeps alive, so that no later request's environ can be mistaken for it.
 _slot = _Slot()
@@ -134,11 +150,14 @@ def open_exchange(environ: dict[str, str], open_peer: bool = False) -> Exchange:
 
 
 def exchange_of(environ: dict[str, str]) -> Exchange:
-    """Return the exchange that belongs to `environ`; open it at first contact."""
+    """Return the exchange that belongs to `environ`; open it at first contact.
+
+    A server that does not open it does not tell how the request came either.
+    """
     exchange = _slot.exchange
     if exchange is not None and exchange.environ is environ:
         return exchange
-    return open_exchange(environ)
+    return open_exchange(environ, open_peer=not _supervised())
 
 
 def close_exchange() -> None:

@@ -52,7 +52,8 @@ class SessionStore:
 
     `key` is the secret that the gateway signs sessions with. Default: what the file
     named by ALFORJA_KEY_FILE in the process's environment holds, white space at
-    both ends left out; without that variable, no signature is asked for.
+    both ends left out. Without a key only requests are taken that nobody but the gateway can
+    have sent: to processes that it has started, or to alforja.worker's Unix socket.
     """
 
     is_multiprocess_safe = True
