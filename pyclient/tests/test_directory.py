@@ -14,10 +14,12 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from quixote import get_session, get_session_manager
 from session3.store import DirectorySessionStore as session3_directory
 
 import alforja
 from alforja import locks
+from apps import session3_app
 
 VISIT = """
 import sys
@@ -191,13 +193,29 @@ def test_logged_out_is_logged_out(store):
     other.delete_session("a")
     store.save_session(mine)
     assert os.listdir(store.directory) == []
-    assert store.load_session("a") is None
-    store.save_session(mine)  # now it is a new one
-    assert store.has_session("a")
+    # To look again, as session3's manager does before it saves, makes it no new one.
+    assert store.load_session("a") is None and not store.has_session("a")
+    store.save_session(mine)
+    assert os.listdir(store.directory) == []
+    other.save_session(mine)
     store.load_session("a")
     store.delete_session(mine)
-    store.save_session(mine)
+    store.save_session(mine)  # whoever has deleted it may make it anew
     assert store.has_session("a")
+
+
+def test_logged_out_during_a_request_of_session3(serve, store):
+    def page():
+        other = alforja.DirectorySessionStore(store.directory)
+        other.delete_session(browser.cookie)
+        assert not get_session_manager().has_session_cookie(must_exist=True)
+        get_session().count += 1
+        return "ok"
+
+    browser = serve(session3_app(store=store, page=page))
+    browser.get("/count")
+    assert browser.get("/page").text == "ok"
+    assert os.listdir(store.directory) == []
 
 
 def test_iter_and_delete_old_sessions(store):

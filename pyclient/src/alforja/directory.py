@@ -31,7 +31,7 @@ class _Renewal(NamedTuple):
 
     new: str
     old: str | None  # None once it is saved
-    set_cookie: Callable[[str], object]
+    set_cookie: Callable[[str | None], object]
 
 
 class _Thread(threading.local):
@@ -41,7 +41,8 @@ class _Thread(threading.local):
         self.forget()
 
     def forget(self) -> None:
-        # Ids that were loaded, which a save must not create again.
+        # Ids that were loaded, which a save must not create again: not even when a later look has
+        # found them gone, since that is what they are after somebody else's logout.
         self.loaded: collections.deque[str] = collections.deque(maxlen=16)
         self.renewal: _Renewal | None = None
 
@@ -50,11 +51,13 @@ class _Thread(threading.local):
         renewal = self.renewal
         return renewal.old if renewal and id == renewal.new and renewal.old else id
 
-    def note(self, id: Any, found: bool) -> None:
+    def note_loaded(self, id: str) -> None:
+        self.note_deleted(id)
+        self.loaded.append(id)
+
+    def note_deleted(self, id: Any) -> None:
         with contextlib.suppress(ValueError):
             self.loaded.remove(id)
-        if found:
-            self.loaded.append(id)
 
 
 class DirectorySessionStore:
@@ -127,20 +130,16 @@ class DirectorySessionStore:
         """
         stored_id = self._thread.stored_id(id)
         session = self._load(stored_id)
-        self._thread.note(stored_id, session is not _MISSING)
         if session is _MISSING:
             return default
+        self._thread.note_loaded(stored_id)
         if stored_id != id:
             session.id = id
         return session
 
     def has_session(self, id: Any) -> bool:
         """Return whether there is a file for it. Nothing is unpickled."""
-        stored_id = self._thread.stored_id(id)
-        found = self._files.exists(stored_id)
-        if not found:
-            self._thread.note(stored_id, False)
-        return found
+        return self._files.exists(self._thread.stored_id(id))
 
     def save_session(self, session: Any) -> None:
         """Store the session under session.id, which must be an id (ValueError)."""
@@ -160,16 +159,16 @@ class DirectorySessionStore:
         id: Any = session if isinstance(session, str) else getattr(session, "id", None)
         stored_id = self._thread.stored_id(id)
         self._files.delete(stored_id)
-        self._thread.note(stored_id, False)
+        self._thread.note_deleted(stored_id)
         renewal = self._thread.renewal
         if renewal and id == renewal.new:
             self._thread.renewal = None
 
-    def renew_session(self, session: Any, set_cookie: Callable[[str], object]) -> None:
+    def renew_session(self, session: Any, set_cookie: Callable[[str | None], object]) -> None:
         """Give a session that is stored a new id; the old one dies when the session is saved.
 
-        `set_cookie(id)` sets the session cookie in the current response. What applications
-        call is alforja.renew_session().
+        `set_cookie(id)` sets the session cookie in the current response, and None takes it out
+        again. What applications call is alforja.renew_session().
         """
         if session.id is None:
             return
@@ -245,16 +244,16 @@ class DirectorySessionStore:
     def _save_renewed(self, renewal: _Renewal, state: bytes) -> None:
         new, old, set_cookie = renewal
         if old is None:
-            self._files.update(new, state)
+            stored = self._files.update(new, state)
         else:
             self._files.put(new, state)
-            if not self._files.delete(old):
+            stored = self._files.delete(old)
+            if not stored:
                 self._files.delete(new)  # deleted meanwhile, it stays deleted, under any id
-            self._thread.note(old, False)
-            self._thread.note(new, True)
+            self._thread.note_loaded(new)
             self._thread.renewal = _Renewal(new, None, set_cookie)
         # Again, since Quixote may have replaced the response that had the cookie.
-        set_cookie(new)
+        set_cookie(new if stored else None)
 
     def _load(self, id: Any) -> Any:
         state = self._files.read(id)

@@ -44,9 +44,13 @@ def renew_session() -> None:
     if renew is None:
         raise RuntimeError(_CANNOT.format(_name(manager if store is None else store)))
 
-    def set_cookie(id: str) -> None:
+    def set_cookie(id: str | None) -> None:
         # A store may save the session again in a later request, which has the cookie.
-        if publisher.get_request() is request:
+        if publisher.get_request() is not request:
+            return
+        if id is None:
+            request.response.cookies.pop(publisher.config.session_cookie_name, None)
+        else:
             manager.set_session_cookie(id)
 
     renew(session, set_cookie)
