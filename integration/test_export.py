@@ -14,6 +14,8 @@ import types
 import pytest
 from session3.store.ShelveSessionStore import ShelveSessionStore
 
+from alforja import DirectorySessionStore, files
+from alforja.export.__main__ import main
 from exporting import FEW, all_there, bring, export, made, same
 from harness import wait_until
 from stored_sessions import CLASSES, contents, load, make, new, sessions
@@ -197,6 +199,44 @@ def test_what_cannot_be_done(args, message, tmp_path, monkeypatch):
     assert message in out.stderr and out.stdout == "" and "Traceback" not in out.stderr
     assert "secret" not in out.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_options_may_stand_anywhere(tmp_path):
+    make(tmp_path / "s", "a")
+    table = ["--table", "other"]
+    export(f"directory:{tmp_path}/s", *table, f"directory:{tmp_path}/to")
+    assert contents(tmp_path / "to") == contents(tmp_path / "s")
+    assert json.loads(export(f"directory:{tmp_path}/s", *table).stdout)["id"] == "a"
+
+
+def test_a_session_in_use_is_named_and_stops_nothing(tmp_path, monkeypatch, capsys):
+    for id in "abc":
+        make(tmp_path / "from", id)
+    make(tmp_path / "to", "a")
+    there = DirectorySessionStore(tmp_path / "to")
+    lock = files.session_lock
+    monkeypatch.setattr(files, "session_lock", lambda state_dir, id, wait: lock(state_dir, id, 0))
+    with there.locked("a"), there.locked("b"):
+        code = main([f"directory:{tmp_path}/from", f"directory:{tmp_path}/to"])
+    said = capsys.readouterr().err
+    assert code == 1 and "1 copied, 1 there already, 1 failed" in said
+    assert "b...: " in said and "another process holds" in said
+    assert set(contents(tmp_path / "to")) == {"a", "c"}
+
+
+def test_a_full_disk(tmp_path):
+    make(tmp_path / "s", "a")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "alforja.export", f"directory:{tmp_path}/s"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 2
+    assert [line.split(": ")[0] for line in done.stderr.splitlines()] == ["alforja.export"]
+    assert "No space left" in done.stderr
 
 
 def test_bad_lines_are_named_and_stop_nothing(tmp_path):

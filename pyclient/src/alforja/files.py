@@ -79,6 +79,8 @@ class SessionFiles:
     def add(self, id: str, state: bytes, modified: int | None) -> bool:
         """Store a new session with the time of its last change; False when the id is taken."""
         path = self._path(id)
+        if os.path.lexists(path):  # which needs no lock, and whoever has it may keep it for long
+            return False
         with session_lock(self.state_dir, id, wait=30):
             if os.path.lexists(path):
                 return False

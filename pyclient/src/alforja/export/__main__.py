@@ -45,7 +45,7 @@ examples:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     if options.python2 and options.source.startswith("durus:"):
         parser.error(
             "--python2 is of no use for Durus: unpickling has taken every str for text. "
@@ -64,9 +64,18 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except (StoreError, OSError) as error:
         print(f"alforja.export: {error}", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _drop_output()
         return 2
     print(f"{copied} copied, {kept} there already, {failed} failed", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _drop_output() -> None:
+    """Let Python's last flush of what could not be written succeed: its failure has a status."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -202,5 +211,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except BrokenPipeError:  # whoever read our output has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(1)

@@ -17,6 +17,7 @@ from alforja.directory import DirectorySessionStore
 from alforja.export.record import BadSession, Record, StoreError, found
 from alforja.export.sql import MySQL, Postgres
 from alforja.files import SessionFiles
+from alforja.locks import BusyError
 
 
 class Store(Protocol):
@@ -112,7 +113,10 @@ class Directory:
                     yield Record(id, *found)
 
     def write(self, record: Record) -> bool:
-        return self._files.add(record.id, record.state, record.modified)
+        try:
+            return self._files.add(record.id, record.state, record.modified)
+        except BusyError as error:
+            raise BadSession(f"{record.id[:8]}...: {error}") from error
 
     def close(self) -> None:
         pass
