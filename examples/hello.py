@@ -30,6 +30,7 @@ class Root(Directory):
         return page % (session.user, session.visits)
 
     def login(self):
+        alforja.renew_session()  # an id that somebody else knows is worth nothing from here on
         get_session().set_user(get_field("name"))
         return redirect("./")
 

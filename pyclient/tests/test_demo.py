@@ -38,6 +38,13 @@ def test_login_and_logout(browser):
     assert whoami(browser)["user"] is None
 
 
+def test_login_changes_the_id(browser):
+    browser.post("/keep")
+    planted = browser.cookie
+    browser.post("/login", name="Sancho")
+    assert list(browser.gateway.states) == [browser.cookie] != [planted]
+
+
 def test_login_without_a_name(browser):
     browser.post("/login", name=" ")
     assert browser.gateway.states == {}

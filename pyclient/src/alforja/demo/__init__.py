@@ -13,6 +13,7 @@ import os
 import time
 from typing import Any
 
+from alforja.renewal import renew_session
 from alforja.store import SessionStore
 
 try:
@@ -70,6 +71,7 @@ class Root(Directory):
     def login(self) -> str:
         name = text_field("name")
         if name:
+            renew_session()
             get_session().set_user(name)
         return back()
 
