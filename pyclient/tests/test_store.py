@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import socket
 
 import pytest
 from quixote import get_request, get_response, get_session, get_session_manager
@@ -307,8 +308,24 @@ class TestTwoSessionsInARequest:
 
     def test_gateway_without_api(self, serve):
         browser = serve(session3_app(page=lambda: str(store().has_session("x"))))
+        browser.get("/count")
         browser.gateway.close()
         answer = browser.get("/page", ALFORJA_API="/nowhere/api")
+        assert answer.status == 500 and "Unreachable" in answer.text
+
+    @pytest.mark.parametrize("app", APPS)
+    def test_new_session_on_another_machine(self, serve, app):
+        browser = serve(app(page=lambda: str(list(store()))))
+        assert browser.get("/count", ALFORJA_API="/nowhere/api").text == "1"
+        assert browser.get("/count", ALFORJA_API="/nowhere/api").text == "2"
+        assert browser.gateway.calls == []
+        answer = browser.get("/page", ALFORJA_API="/nowhere/api")
+        assert answer.status == 500 and "Unreachable" in answer.text
+
+    def test_gateway_that_does_not_answer(self, serve, tmp_path):
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(tmp_path / "dead"))
+        answer = serve(session3_app()).get("/count", ALFORJA_API=str(tmp_path / "dead"))
         assert answer.status == 500 and "GatewayError" in answer.text
 
 

@@ -31,6 +31,10 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock = sock
 
 
+class Unreachable(GatewayError):
+    """There is no such socket here, or this process may not connect to it."""
+
+
 class API:
     """Calls to the gateway's socket at `path`. Every method may raise GatewayError."""
 
@@ -83,7 +87,9 @@ class API:
             response = connection.getresponse()
             content = response.read()
         except (OSError, http.client.HTTPException) as err:
-            raise GatewayError(f"{method} {target} on {self._path}: {err or type(err)}") from err
+            elsewhere = isinstance(err, (FileNotFoundError, PermissionError))
+            kind = Unreachable if elsewhere else GatewayError
+            raise kind(f"{method} {target} on {self._path}: {err or type(err)}") from err
         finally:
             connection.close()
         if response.status not in ok:

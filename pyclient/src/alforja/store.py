@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import os
 import pickle
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, TypeVar
 
-from alforja.api import API
+from alforja.api import API, Unreachable
 from alforja.errors import GatewayError, NotInGateway
 from alforja.exchange import Directive, Exchange, exchange_of
 from alforja.ids import new_id, valid
 
 HEADER = "Alforja-Session"
+
+_Found = TypeVar("_Found")
 
 
 class SessionStore:
@@ -45,6 +47,10 @@ class SessionStore:
     One response can carry one directive, and only there can the own session be
     written. So when a request writes its own session and creates another one,
     as a login that changes the id does, the new one goes over the API socket.
+
+    A worker that cannot reach that socket, on another machine say, has the own session alone: what
+    is to be done to others is a GatewayError. In a request without a session, though, any other
+    counts as not there, so that a manager can make an id for a new one.
 
     Every method but setup() raises NotInGateway outside of a request that the
     gateway sent, SignatureError when the session is not signed with the key,
@@ -87,7 +93,7 @@ class SessionStore:
             return exchange.state is not None
         if id == exchange.id:
             return False
-        return exchange.is_creating(id) or API(exchange.api_path).exists(id)
+        return exchange.is_creating(id) or bool(_look(exchange, lambda api: api.exists(id)))
 
     def save_session(self, session: Any) -> None:
         """Store the session under session.id.
@@ -206,7 +212,7 @@ class SessionStore:
             return None
         if exchange.directive is not None and exchange.is_creating(id):
             return exchange.directive.state
-        state = API(exchange.api_path).get(id)
+        state = _look(exchange, lambda api: api.get(id))
         if state is not None:
             exchange.known.add(id)
         return state
@@ -248,6 +254,20 @@ class SessionStore:
     def _create_now(self, exchange: Exchange, create: Directive) -> None:
         API(exchange.api_path).create(create.id, create.state)
         exchange.known.add(create.id)
+
+
+def _look(exchange: Exchange, look: Callable[[API], _Found]) -> _Found | None:
+    """Look for another session than the own one; None when there is none.
+
+    A manager that makes an id for a new session looks whether it is free. From another machine
+    nobody can tell, and nobody needs to: the gateway refuses to create what is there.
+    """
+    try:
+        return look(API(exchange.api_path))
+    except Unreachable:
+        if exchange.state is not None:  # so this is for no new session
+            raise
+        return None
 
 
 def _direct(exchange: Exchange, directive: Directive | None) -> None:

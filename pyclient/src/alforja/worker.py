@@ -382,7 +382,8 @@ examples:
   # by itself; the gateway is told of it by --backend unix:/run/app.sock
   python3 -m alforja.worker --factory app.create_publisher --listen unix:/run/app.sock
 
-  # on another machine; sessions then need a key on both sides
+  # on another machine; sessions then need a key on both sides, and there are none
+  # but each request's own: no page for administrators
   ALFORJA_KEY_FILE=/etc/alforja/key \\
       python3 -m alforja.worker --factory app.create_publisher --listen 10.0.0.7:4000
 
