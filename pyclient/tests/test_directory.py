@@ -18,7 +18,7 @@ from quixote import get_session, get_session_manager
 from session3.store import DirectorySessionStore as session3_directory
 
 import alforja
-from alforja import locks
+from alforja import files, locks
 from apps import session3_app
 
 VISIT = """
@@ -109,6 +109,44 @@ def test_a_replaced_file_keeps_its_mode(store):
     os.chmod(file(store, "a"), 0o640)
     store.save_session(session("a", text="x" * 5000))
     assert os.stat(file(store, "a")).st_mode & 0o777 == 0o640
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_makes_is_the_directorys_owners(store):
+    os.chown(store.directory, 4242, -1)
+    with store.locked("a"):
+        store.save_session(session("a"))
+    state = store.state_dir
+    made = [file(store, "a"), state, os.path.join(state, "tmp"), os.path.join(state, "lock")]
+    assert [os.stat(path).st_uid for path in made] == [4242] * 4
+    # A link in place of the lock's file gives nothing away.
+    target = os.path.join(store.directory, "..", "target")
+    with open(target, "wb"):
+        pass
+    os.unlink(made[-1])
+    os.symlink(target, made[-1])
+    with store.locked("a"):
+        pass
+    assert os.stat(target).st_uid == 0
+
+
+@pytest.mark.parametrize(("of_the_group", "mode"), [(True, 0o660), (False, 0o600)])
+def test_a_file_of_another_user_is_replaced_by_our_own(store, monkeypatch, of_the_group, mode):
+    store.save_session(session("a"))
+    os.chmod(file(store, "a"), 0o660)
+    calls = []
+
+    def fchown(fd, uid, gid):
+        calls.append((uid, gid))
+        if uid != -1 or not of_the_group:
+            raise PermissionError
+
+    of_another = os.stat_result((0o100660, 0, 0, 1, os.getuid() + 1, os.getgid() + 1, *[0] * 4))
+    monkeypatch.setattr(os, "fchown", fchown)
+    with open(file(store, "a"), "rb") as ours:
+        files._take_after(ours.fileno(), of_another)
+        assert os.fstat(ours.fileno()).st_mode & 0o777 == mode
+    assert calls == [(of_another.st_uid, of_another.st_gid), (-1, of_another.st_gid)]
 
 
 @pytest.mark.parametrize("id", ["../evil", "", ".", "..", "a/b", "a\n", "a" * 129, "é", None, 7])

@@ -14,7 +14,6 @@ from typing import Any, Callable, Iterator, NamedTuple
 
 from alforja.files import SessionFiles
 from alforja.ids import new_id, valid
-from alforja.locks import session_lock
 
 _log = logging.getLogger("alforja")
 
@@ -86,7 +85,10 @@ class DirectorySessionStore:
       file's lock and kept it;
     - a session that this thread has loaded, among its last 16, and somebody else has deleted
       since is not saved: logged out is logged out;
-    - deleting what is not there is no error.
+    - deleting what is not there is no error;
+    - new files have the mode 0600 and the state directory 0700 whatever the umask, so users
+      do not share a directory; what root makes belongs to the directory's owner. A file that is
+      replaced keeps its mode, owner and group as far as the process may give them.
 
     Each method is safe among threads and processes. Two requests that load, change and
     save one session at once still lose one of the changes, unless they do it in
@@ -238,7 +240,7 @@ class DirectorySessionStore:
         """
         if not valid(id):
             raise ValueError(f"not a session id: {id!r}")
-        with session_lock(self.state_dir, id, wait):
+        with self._files.locked(id, wait):
             yield
 
     def _save_renewed(self, renewal: _Renewal, state: bytes) -> None:

@@ -8,10 +8,10 @@ import os
 import stat
 import tempfile
 import time
-from typing import Any, Iterator
+from typing import Any, ContextManager, Iterator
 
 from alforja.ids import valid
-from alforja.locks import BusyError, flock, open_leased, session_lock
+from alforja.locks import BusyError, flock, give_to_owner, open_leased, session_lock
 
 # One page: a write of that size is not torn when the process is killed.
 _IN_PLACE = 4096  # bytes
@@ -81,7 +81,7 @@ class SessionFiles:
         path = self._path(id)
         if os.path.lexists(path):  # which needs no lock, and whoever has it may keep it for long
             return False
-        with session_lock(self.state_dir, id, wait=30):
+        with self.locked(id, wait=30):
             if os.path.lexists(path):
                 return False
             self._replace(path, state, modified=modified)
@@ -101,15 +101,31 @@ class SessionFiles:
         try:
             if os.lstat(path).st_mtime >= before:
                 return False
-            with session_lock(self.state_dir, id, wait=0), self._open(
-                id, os.O_RDONLY, fcntl.LOCK_EX
-            ) as fd:
+            with self.locked(id, wait=0), self._open(id, os.O_RDONLY, fcntl.LOCK_EX) as fd:
                 if fd is None or os.fstat(fd).st_mtime >= before:
                     return False
                 os.unlink(path)
                 return True
         except (BusyError, FileNotFoundError):
             return False
+
+    def locked(self, id: str, wait: float) -> ContextManager[None]:
+        """Hold the session's lock; BusyError is raised after `wait` seconds."""
+        self._make(self.state_dir)
+        return session_lock(self.state_dir, id, wait)
+
+    def _make(self, path: str) -> None:
+        """Make a directory for the session directory's owner, unless it is there."""
+        if os.path.isdir(path):
+            return
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, 0o700)
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                give_to_owner(fd, self.directory)
+            finally:
+                os.close(fd)
 
     def _remove_leftovers(self) -> None:
         """Remove what processes that were killed in a save have left in tmp/."""
@@ -160,13 +176,15 @@ class SessionFiles:
         modified: int | None = None,
     ) -> None:
         """Write a file beside and rename it to `path`, with the mode and owner of `like`."""
-        os.makedirs(self.state_dir, mode=0o700, exist_ok=True)
-        os.makedirs(self._tmp, mode=0o700, exist_ok=True)
+        self._make(self.state_dir)
+        self._make(self._tmp)
         fd, written = tempfile.mkstemp(dir=self._tmp)
         try:
             with open(fd, "wb") as file:
                 file.write(state)
-                if like is not None:
+                if like is None:
+                    give_to_owner(fd, self.directory)
+                else:
                     _take_after(fd, like)
             if modified is not None:
                 os.utime(written, ns=(modified, modified))
@@ -195,7 +213,19 @@ def _write_in_place(fd: int, state: bytes, size: int) -> None:
 
 
 def _take_after(fd: int, like: os.stat_result) -> None:
-    own = os.fstat(fd)
+    own, mode = os.fstat(fd), stat.S_IMODE(like.st_mode)
     if (own.st_uid, own.st_gid) != (like.st_uid, like.st_gid):
-        os.fchown(fd, like.st_uid, like.st_gid)
-    os.fchmod(fd, stat.S_IMODE(like.st_mode))
+        try:
+            os.fchown(fd, like.st_uid, like.st_gid)
+        except PermissionError:  # of another user's file: what replaces it is ours
+            if not _take_group(fd, like.st_gid):
+                mode &= ~stat.S_IRWXG  # which was meant for another group
+    os.fchmod(fd, mode)
+
+
+def _take_group(fd: int, gid: int) -> bool:
+    try:
+        os.fchown(fd, -1, gid)
+    except PermissionError:
+        return False
+    return True

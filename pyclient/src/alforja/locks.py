@@ -63,12 +63,11 @@ def open_leased(path: str, flags: int, what: str) -> int:
 def session_lock(state_dir: str, id: str, wait: float) -> Iterator[None]:
     """Hold the lock of the session `id`, as the gateway does that has this `state_dir`.
 
-    BusyError is raised after `wait` seconds.
+    The directory is there already. BusyError is raised after `wait` seconds.
     """
     turnstile = _offset(id)
     what = f"session {id[:8]}..."
-    os.makedirs(state_dir, mode=0o700, exist_ok=True)
-    fd = os.open(os.path.join(state_dir, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = _open_lock(state_dir)
     try:
         if not _range(fd, fcntl.F_WRLCK, turnstile + 1):
             deadline = time.monotonic() + wait
@@ -78,6 +77,27 @@ def session_lock(state_dir: str, id: str, wait: float) -> Iterator[None]:
         yield
     finally:
         os.close(fd)  # gives up both bytes
+
+
+def give_to_owner(fd: int, directory: str) -> None:
+    """As root, give what this process has just made to the owner of a directory, as Go does."""
+    if os.geteuid() != 0:
+        return
+    with contextlib.suppress(OSError):  # in a container root may not give anything away
+        os.fchown(fd, os.stat(directory).st_uid, -1)
+
+
+def _open_lock(state_dir: str) -> int:
+    path, flags = os.path.join(state_dir, "lock"), os.O_RDWR | os.O_CLOEXEC
+    with contextlib.suppress(FileNotFoundError):
+        return os.open(path, flags)
+    try:
+        # Made by nobody else: root gives away no file that a link leads to.
+        fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return os.open(path, flags)
+    give_to_owner(fd, state_dir)
+    return fd
 
 
 def _offset(id: str) -> int:
