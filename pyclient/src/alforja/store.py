@@ -46,11 +46,8 @@ class SessionStore:
 
     One response can carry one directive, and only there can the own session be
     written. So when a request writes its own session and creates another one,
-    as a login that changes the id does, the new one goes over the API socket.
-
-    A worker that cannot reach that socket, on another machine say, has the own session alone: what
-    is to be done to others is a GatewayError. In a request without a session, though, any other
-    counts as not there, so that a manager can make an id for a new one.
+    as a login that changes the id does, the new one goes over the API socket. What
+    a page ending in a PublishError may lose of it, docs/protocol.md says.
 
     Every method but setup() raises NotInGateway outside of a request that the
     gateway sent, SignatureError when the session is not signed with the key,
@@ -257,15 +254,12 @@ class SessionStore:
 
 
 def _look(exchange: Exchange, look: Callable[[API], _Found]) -> _Found | None:
-    """Look for another session than the own one; None when there is none.
-
-    A manager that makes an id for a new session looks whether it is free. From another machine
-    nobody can tell, and nobody needs to: the gateway refuses to create what is there.
-    """
+    """Look for another session than the own one; None when there is none."""
     try:
         return look(API(exchange.api_path))
     except Unreachable:
-        if exchange.state is not None:  # so this is for no new session
+        # Managers look whether a new session's id is free; the gateway creates no other anyway.
+        if exchange.state is not None:
             raise
         return None
 
