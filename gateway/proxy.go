@@ -147,11 +147,11 @@ func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var request *scgi.RequestError
 	var disk *os.PathError
 	switch {
+	case errors.As(err, &disk): // of a response, or of a request's body, which reads as the client's fault else
+		fail(w, http.StatusInternalServerError, "the disk failed")
 	case errors.As(err, &request):
 		fail(w, request.Status, request.Err.Error())
 		return
-	case errors.As(err, &disk):
-		fail(w, http.StatusInternalServerError, "the response could not be kept")
 	case errors.Is(err, ErrNoWorker), scgi.SafeToRetry(err):
 		w.Header().Set("Retry-After", "5")
 		fail(w, http.StatusServiceUnavailable, "the application does not run")

@@ -1,6 +1,10 @@
 """The processes of a gateway: its workers, and the gateways that take its place."""
 
+import contextlib
+import datetime
 import os
+import pathlib
+import re
 import signal
 
 import harness
@@ -8,9 +12,22 @@ from harness import wait_until
 
 
 def running(g):
-    """The process ids of the workers that have not ended."""
-    started = {line["pid"] for line in g.lines() if line["msg"] == "worker started"}
-    return {pid for pid in started if harness.alive(pid)}
+    """The process ids of the workers that have not ended.
+
+    In an hour, another process may have the number of one that has: it began later.
+    """
+    started = {line["pid"]: line["time"] for line in g.lines() if line["msg"] == "worker started"}
+    return {pid for pid, time in started.items() if harness.alive(pid) and began_before(pid, time)}
+
+
+def began_before(pid, time):
+    """Whether a process that has not ended began before a time, or in the second after it."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        ticks = int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+        [boot] = re.findall(r"^btime (\d+)", pathlib.Path("/proc/stat").read_text(), re.MULTILINE)
+        seconds = int(boot) + ticks / os.sysconf("SC_CLK_TCK")
+        return seconds < datetime.datetime.fromisoformat(time).timestamp() + 1
+    return False
 
 
 def successors(g):
