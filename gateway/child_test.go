@@ -6,8 +6,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -28,35 +29,28 @@ func TestLastWordsAreRecent(t *testing.T) {
 // One that has ended is not said to be ended for being late.
 func TestEndedIsNotLate(t *testing.T) {
 	for ended, want := range map[bool]bool{true: false, false: true} {
-		var mu sync.Mutex
-		said := false
-		log := slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
-			mu.Lock()
-			defer mu.Unlock()
-			said = said || strings.Contains(string(p), "not ready in time")
-			return len(p), nil
-		}), nil))
-		s := &Supervisor{}
-		s.notifies.Store(true)
-		sl := &slot{supervisor: s, opts: &SupervisorOptions{StartTimeout: 10 * time.Millisecond}, log: log}
-		c := &child{slot: sl, ended: make(chan struct{})}
-		c.aborted.Store(true) // there is no process to signal
-		if ended {
-			close(c.ended)
-		}
-		sl.expectReady(c)
-		time.Sleep(200 * time.Millisecond)
-		mu.Lock()
-		if said != want {
-			t.Errorf("ended %v: said to be late %v", ended, said)
-		}
-		mu.Unlock()
+		synctest.Test(t, func(t *testing.T) {
+			var said strings.Builder
+			notifies := new(atomic.Bool)
+			notifies.Store(true)
+			sl := &slot{
+				opts: &SupervisorOptions{StartTimeout: time.Minute}, notifies: notifies,
+				log: slog.New(slog.NewTextHandler(&said, nil)),
+			}
+			c := &child{slot: sl, ended: make(chan struct{})}
+			c.aborted.Store(true) // there is no process to signal
+			if ended {
+				close(c.ended)
+			}
+			sl.expectReady(c)
+			time.Sleep(2 * time.Minute)
+			synctest.Wait()
+			if late := strings.Contains(said.String(), "not ready in time"); late != want {
+				t.Errorf("ended %v: said to be late %v", ended, late)
+			}
+		})
 	}
 }
-
-type writerFunc func([]byte) (int, error)
-
-func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // Whatever shell /bin/sh is.
 func TestLimits(t *testing.T) {
