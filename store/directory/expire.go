@@ -121,7 +121,9 @@ func (x *expiry) leaveDir() {
 	}
 }
 
-// lock returns the open and locked file of a session, or -1.
+// lock returns the open and locked file of a session that nobody uses, or -1. Under the
+// flock nobody of this package loads, saves or touches it, so it is enough to ask who holds
+// its lock: who takes that from then on will find no session.
 func (x *expiry) lock(id string) (fd int, err error) {
 	fd, err = openat(x.dir, id, unix.O_RDONLY|fileFlags, 0)
 	switch err {
@@ -132,6 +134,11 @@ func (x *expiry) lock(id string) (fd int, err error) {
 		return -1, err
 	}
 	free, err := tryFlock(fd)
+	if free {
+		var held bool
+		held, err = x.dirs.ranges.heldByOthers(lockOffset(id)+1, 1)
+		free = !held && err == nil
+	}
 	if !free {
 		unix.Close(fd)
 		return -1, err
@@ -179,17 +186,16 @@ func (x *expiry) finish(d doomed) {
 	}
 }
 
-// delete deletes a session if it is still idle, and nobody uses it. Under the
-// flock nobody of this package loads, saves or touches it, so it is enough to ask who holds
-// its lock: who takes that from then on will find no session. session3 does not ask for the flock
-// before it truncates or unlinks a file: this looks at the last moment.
+// delete deletes a session if it is the one that was listed, and still idle. session3 does not ask for
+// the flock before it truncates or unlinks a file: this looks at the last moment.
 func (x *expiry) delete(d doomed) error {
 	var now unix.Stat_t
 	if err := fstat(d.fd, &now); err != nil || now.Nlink == 0 {
 		return err
 	}
-	if may, err := x.mayDelete(&now, d); !may {
-		return err
+	same := now.Ino == d.ino && now.Dev == d.dev
+	if !same || time.Since(modified(&now)) <= x.idle {
+		return nil
 	}
 	deleted, err := unlink(d.dir, d.id)
 	if deleted {
@@ -215,16 +221,6 @@ func (x *expiry) end() error {
 		<-x.ended
 	}
 	return x.first
-}
-
-// mayDelete reports whether a file whose flock is ours is the one that was listed, still idle, and in
-// nobody's use.
-func (x *expiry) mayDelete(now *unix.Stat_t, d doomed) (bool, error) {
-	if held, err := x.dirs.ranges.heldByOthers(lockOffset(d.id)+1, 1); held || err != nil {
-		return false, err
-	}
-	same := now.Ino == d.ino && now.Dev == d.dev
-	return same && time.Since(modified(now)) > x.idle, nil
 }
 
 // flockIf takes the exclusive flock of an open file if it is free, the file still has a
