@@ -84,16 +84,38 @@ func (s *Store) DeleteUnchanged(ctx context.Context, info store.Info) (deleted b
 			return err
 		}
 		defer d.close(f)
-		same, err := flockIf(f.fd, func(now *unix.Stat_t) (bool, error) {
-			return now.Mode&unix.S_IFMT == unix.S_IFREG && now.Size == info.Size && modified(now).Equal(info.Modified), nil
-		})
-		if !same {
+		if free, err := tryFlock(f.fd); !free {
 			return err
 		}
-		if deleted, err = unlink(f.dir, info.ID); !deleted {
+		deleted, err = unlinkIf(f.dir, info.ID, f.fd, func(now *unix.Stat_t) bool {
+			return now.Mode&unix.S_IFMT == unix.S_IFREG && now.Size == info.Size && modified(now).Equal(info.Modified)
+		})
+		if !deleted {
 			return err
 		}
 		return s.sync(f.dir)
 	})
 	return deleted, err
+}
+
+// tryFlock takes the exclusive flock of an open file, or reports that somebody has one.
+func tryFlock(fd int) (free bool, err error) {
+	err = retry(func() error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
+	if err == unix.EWOULDBLOCK {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// unlinkIf unlinks an open file whose flock is ours, if it still has a name, and may allows it by
+// what the file is now.
+//
+// Whoever replaced the file has unlinked it by the time its flock is free, unless a crash came
+// in between: then the save was never acknowledged.
+func unlinkIf(dir int, name string, fd int, may func(now *unix.Stat_t) bool) (deleted bool, err error) {
+	var now unix.Stat_t
+	if err := fstat(fd, &now); err != nil || now.Nlink == 0 || !may(&now) {
+		return false, err
+	}
+	return unlink(dir, name)
 }

@@ -57,28 +57,26 @@ type expiry struct {
 	shard shard // of dir
 	dir   int   // where the last session was found, or -1
 	taken int
-	queue chan doomed
+	queue chan func()
 	ended chan struct{}
 
-	deleted int   // by finish, as is first
+	deleted int   // by what is given, as is first
 	first   error // of what could not be deleted
 }
 
-// A doomed session was idle, and its file is locked. Without an id it is a directory in which
-// all are deleted, or a question for when that is so.
+// A doomed session was idle, and its file is locked.
 type doomed struct {
 	id       string
 	dir      int
 	fd       int
 	dev, ino uint64
 	leave    func()
-	settled  chan<- struct{}
 }
 
 // many is how many sessions are deleted before a goroutine is started for more.
 const many = 64
 
-// take locks a session, for finish, unless somebody else has it.
+// take locks a session, and has it deleted, unless somebody else has it.
 func (x *expiry) take(e entry) error {
 	if err := x.enter(e.shard); x.dir < 0 {
 		return err
@@ -92,7 +90,8 @@ func (x *expiry) take(e entry) error {
 		leave()
 		return err
 	}
-	x.give(doomed{id: e.id, dir: x.dir, fd: fd, dev: e.stat.Dev, ino: e.stat.Ino, leave: leave})
+	d := doomed{id: e.id, dir: x.dir, fd: fd, dev: e.stat.Dev, ino: e.stat.Ino, leave: leave}
+	x.give(func() { x.delete(d) })
 	return nil
 }
 
@@ -114,11 +113,18 @@ func (x *expiry) enter(n shard) (err error) {
 	return nil
 }
 
+// leaveDir has the directory closed behind its last session. A session that a power failure brings
+// back before the disk has that is idle still.
 func (x *expiry) leaveDir() {
-	if x.dir >= 0 {
-		x.give(doomed{dir: x.dir})
-		x.dir = -1
+	if x.dir < 0 {
+		return
 	}
+	dir := x.dir
+	x.dir = -1
+	x.give(func() {
+		x.note("", x.store.sync(dir))
+		x.dirs.closeShard(dir)
+	})
 }
 
 // lock returns the open and locked file of a session that nobody uses, or -1. Under the
@@ -146,69 +152,53 @@ func (x *expiry) lock(id string) (fd int, err error) {
 	return fd, nil
 }
 
-func (x *expiry) give(d doomed) {
+// give has work done behind all that was given before.
+func (x *expiry) give(work func()) {
 	if x.queue != nil {
-		x.queue <- d
+		x.queue <- work
 		return
 	}
-	x.finish(d)
+	work()
 	if x.taken++; x.taken < many {
 		return
 	}
-	x.queue, x.ended = make(chan doomed, many), make(chan struct{})
+	x.queue, x.ended = make(chan func(), many), make(chan struct{})
 	go x.work()
 }
 
 func (x *expiry) work() {
 	defer close(x.ended)
-	for d := range x.queue {
-		x.finish(d)
-	}
-}
-
-// finish deletes a session, or closes a directory and waits for the disk: a session that a power
-// failure brings back before is idle still.
-func (x *expiry) finish(d doomed) {
-	var err error
-	switch {
-	case d.settled != nil:
-		close(d.settled)
-	case d.id == "":
-		err = x.store.sync(d.dir)
-		x.dirs.closeShard(d.dir)
-	default:
-		err = x.delete(d)
-		unix.Close(d.fd)
-		d.leave()
-	}
-	if err != nil && x.first == nil {
-		x.first = fail("expire", x.store.path, d.id, err)
+	for work := range x.queue {
+		work()
 	}
 }
 
 // delete deletes a session if it is the one that was listed, and still idle. session3 does not ask for
 // the flock before it truncates or unlinks a file: this looks at the last moment.
-func (x *expiry) delete(d doomed) error {
-	var now unix.Stat_t
-	if err := fstat(d.fd, &now); err != nil || now.Nlink == 0 {
-		return err
-	}
-	same := now.Ino == d.ino && now.Dev == d.dev
-	if !same || time.Since(modified(&now)) <= x.idle {
-		return nil
-	}
-	deleted, err := unlink(d.dir, d.id)
+func (x *expiry) delete(d doomed) {
+	deleted, err := unlinkIf(d.dir, d.id, d.fd, func(now *unix.Stat_t) bool {
+		same := now.Ino == d.ino && now.Dev == d.dev
+		return same && time.Since(modified(now)) > x.idle
+	})
 	if deleted {
 		x.deleted++
 	}
-	return err
+	x.note(d.id, err)
+	unix.Close(d.fd)
+	d.leave()
+}
+
+func (x *expiry) note(id string, err error) {
+	if err != nil && x.first == nil {
+		x.first = fail("expire", x.store.path, id, err)
+	}
 }
 
 // settle waits until all that was given is done.
 func (x *expiry) settle() {
 	if x.queue != nil {
 		settled := make(chan struct{})
-		x.queue <- doomed{settled: settled}
+		x.give(func() { close(settled) })
 		<-settled
 	}
 }
@@ -221,29 +211,4 @@ func (x *expiry) end() error {
 		<-x.ended
 	}
 	return x.first
-}
-
-// flockIf takes the exclusive flock of an open file if it is free, the file still has a
-// name, and may allows it by what the file is under the lock.
-//
-// Whoever replaced the file has unlinked it by the time its flock is free, unless a crash came
-// in between: then the save was never acknowledged.
-func flockIf(fd int, may func(now *unix.Stat_t) (bool, error)) (bool, error) {
-	if free, err := tryFlock(fd); !free {
-		return false, err
-	}
-	var now unix.Stat_t
-	if err := fstat(fd, &now); err != nil || now.Nlink == 0 {
-		return false, err
-	}
-	return may(&now)
-}
-
-// tryFlock takes the exclusive flock of an open file, or reports that somebody has one.
-func tryFlock(fd int) (free bool, err error) {
-	err = retry(func() error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
-	if err == unix.EWOULDBLOCK {
-		return false, nil
-	}
-	return err == nil, err
 }

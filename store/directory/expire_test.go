@@ -87,7 +87,7 @@ func TestExpireLooksAtTheLastMoment(t *testing.T) {
 				t.Fatal(err)
 			}
 			err := s.with("test", "", func(d *dirs) error {
-				x := &expiry{store: s, dirs: d, idle: time.Minute, dir: -1, queue: make(chan doomed, many), ended: make(chan struct{})}
+				x := &expiry{store: s, dirs: d, idle: time.Minute, dir: -1, queue: make(chan func(), many), ended: make(chan struct{})}
 				err := d.walk(t.Context(), start, x.take)
 				err = errors.Join(err, use(file))
 				go x.work()
@@ -111,7 +111,7 @@ func TestExpireSettles(t *testing.T) {
 	x.settle() // of nothing
 	left := 0
 	for range 3 * many {
-		x.give(doomed{id: "none", dir: s.dirs.sessions, fd: -1, leave: func() { left++ }})
+		x.give(func() { x.delete(doomed{id: "none", dir: s.dirs.sessions, fd: -1, leave: func() { left++ }}) })
 	}
 	x.settle()
 	if left != 3*many {
@@ -191,7 +191,9 @@ func TestExpireTellsWhatItCannotDelete(t *testing.T) {
 	s := openStore(t, filepath.Join(t.TempDir(), "sessions"))
 	for _, before := range []int{0, many} {
 		x, left := &expiry{store: s, dir: -1}, 0
-		doom := func(id string, fd int) { x.give(doomed{id: id, fd: fd, leave: func() { left++ }}) }
+		doom := func(id string, fd int) {
+			x.give(func() { x.delete(doomed{id: id, fd: fd, leave: func() { left++ }}) })
+		}
 		gone, err := os.CreateTemp(t.TempDir(), "")
 		if err != nil {
 			t.Fatal(err)

@@ -48,7 +48,7 @@ var mutants = map[string]struct {
 		"const fileFlags = unix.O_NOFOLLOW | unix.O_NONBLOCK", "const fileFlags = unix.O_NOFOLLOW",
 		"TestOnlyRegularFiles"},
 	"lists, then deletes as idle": {"expire.go",
-		"	if !same || time.Since(modified(&now)) <= x.idle {\n", "	if !same {\n",
+		"		return same && time.Since(modified(now)) > x.idle\n", "		return same\n",
 		"TestExpireLooksAgain"},
 	"looks, then deletes": {"dated.go",
 		"now.Size == info.Size && modified(now).Equal(info.Modified)", "now.Size >= 0",
