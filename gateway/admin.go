@@ -76,14 +76,7 @@ func (g *Gateway) Status() Status {
 	return s
 }
 
-func (g *Gateway) isDraining() bool {
-	select {
-	case <-g.draining:
-		return true
-	default:
-		return false
-	}
-}
+func (g *Gateway) isDraining() bool { return isClosed(g.draining) }
 
 // Drain has Run finish the running requests and return.
 func (g *Gateway) Drain() { g.drainOnce.Do(func() { close(g.draining) }) }

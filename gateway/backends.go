@@ -33,9 +33,6 @@ type backend struct {
 func (b *backends) set(config WorkerPool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.ctx == nil {
-		b.ctx, b.end = context.WithCancel(context.Background())
-	}
 	config.Health.setDefaults()
 	otherwise := config.Health != b.config.Health || config.Concurrency != b.config.Concurrency ||
 		config.Supervised.ScriptName != b.config.Supervised.ScriptName

@@ -253,9 +253,12 @@ func (o *ProcessOptions) script() string {
 // signal signals the process and what it has forked. There may be nobody left.
 func (c *child) signal(sig unix.Signal) { _ = unix.Kill(-c.pid, sig) }
 
-func (c *child) over() bool {
+func (c *child) over() bool { return isClosed(c.ended) }
+
+// isClosed asks a channel on which nothing is sent.
+func isClosed(c <-chan struct{}) bool {
 	select {
-	case <-c.ended:
+	case <-c:
 		return true
 	default:
 		return false

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 
 	"alforja/gateway/scgi"
@@ -56,20 +55,21 @@ func clientHost(remote string) string {
 }
 
 // appendWord appends a field that stands without quotes: a blank would end it.
-func appendWord(line []byte, text string) []byte {
-	return append(line, strings.ReplaceAll(string(appendField(nil, text)), " ", `\x20`)...)
-}
+func appendWord(line []byte, text string) []byte { return appendFrom(line, text, ' '+1) }
 
-// appendField appends a client's text such that it can end neither its quoted field
-// nor its line, or "-" for none.
-func appendField(line []byte, text string) []byte {
+// appendField appends a field that stands in quotes.
+func appendField(line []byte, text string) []byte { return appendFrom(line, text, ' ') }
+
+// appendFrom appends a client's text such that it can end neither its field nor
+// its line, or "-" for none. Bytes below first are not left as they are.
+func appendFrom(line []byte, text string, first byte) []byte {
 	if text == "" {
 		return append(line, '-')
 	}
 	const hex = "0123456789abcdef"
 	for i := range len(text) {
 		switch c := text[i]; {
-		case c < ' ', c > '~', c == '"', c == '\\':
+		case c < first, c > '~', c == '"', c == '\\':
 			line = append(line, '\\', 'x', hex[c>>4], hex[c&15])
 		default:
 			line = append(line, c)

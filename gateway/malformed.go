@@ -6,11 +6,12 @@ import (
 )
 
 // RefuseMalformed returns a handler that answers 400 to requests that no
-// application is meant to see: a path that is not absolute (CONNECT) or holds a NUL, which would forge variables in the SCGI block; a
-// method that is no token, or a host that cannot be one, which net/http refuses
-// in HTTP/1.1 and lets pass in HTTP/2. "OPTIONS *" asks the server itself (RFC 9110 section 9.3.7), and
-// is answered 200. It has the connection closed behind requests whose end
-// another server may see elsewhere.
+// application is meant to see: a path that is not absolute (CONNECT) or holds a
+// NUL, which would forge variables in the SCGI block; a method that is no token, or
+// a host that cannot be one, which net/http refuses in HTTP/1.1 and lets pass in
+// HTTP/2. "OPTIONS *" asks the server itself (RFC 9110 section 9.3.7), and is
+// answered 200. The connection is closed behind a request whose end another server
+// may see elsewhere.
 func RefuseMalformed(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// net/http hides a Content-Length beside a Transfer-Encoding, and a

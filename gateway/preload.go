@@ -192,14 +192,7 @@ func (p *preloader) start() (*preloading, error) {
 // end has the process end.
 func (q *preloading) end() { q.conn.Close() }
 
-func (q *preloading) over() bool {
-	select {
-	case <-q.gone:
-		return true
-	default:
-		return false
-	}
-}
+func (q *preloading) over() bool { return isClosed(q.gone) }
 
 // watch reads what the process says until it has ended.
 func (q *preloading) watch(groups *processGroups, logged <-chan struct{}) {
@@ -256,12 +249,10 @@ func (q *preloading) note(words []string) {
 
 // answer gives the first of the requests what is said of it. q.mu is held.
 func (q *preloading) answer(worker forked) {
-	if len(q.asked) == 0 { // nobody has asked
-		q.kill(worker.pid)
-		return
+	r := &forkRequest{abandoned: true} // nobody has asked
+	if len(q.asked) > 0 {
+		r, q.asked = q.asked[0], q.asked[1:]
 	}
-	r := q.asked[0]
-	q.asked = q.asked[1:]
 	if r.abandoned {
 		q.kill(worker.pid)
 		return

@@ -91,13 +91,13 @@ func lockRunDir(dir string) (*os.File, error) {
 	return lock, nil
 }
 
-// admitWorkers lets processes of another user reach their sockets in a runDir: it
+// admit lets processes of another user reach their sockets in the directory: it
 // holds sockets only, each for its owner alone.
-func admitWorkers(dir string, process *ProcessOptions) error {
+func (d *runDir) admit(process *ProcessOptions) error {
 	if process.uid() < 0 {
 		return nil
 	}
-	return os.Chmod(dir, 0o711)
+	return os.Chmod(d.path, 0o711)
 }
 
 // remove removes what a gateway puts into the directory, by name, and the

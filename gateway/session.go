@@ -98,7 +98,7 @@ func SessionOf(ctx context.Context) (*Session, error) {
 		s.id, s.view = v.id, parsed
 		if now.Sub(s.Accessed()) > accessTimeResolution {
 			if _, ok := s.view.Get(accessedAttribute); ok {
-				if err := s.view.Set(accessedAttribute, pythonTime(now)); err != nil {
+				if _, err := s.view.Set(accessedAttribute, pythonTime(now)); err != nil {
 					return nil, err
 				}
 			}
@@ -210,12 +210,9 @@ func (s *Session) set(name string, value pickle.Value) error {
 	if err := s.writable(); err != nil {
 		return err
 	}
-	old, found := s.view.Get(name)
-	if err := s.view.Set(name, value); err != nil {
-		return err
-	}
-	s.changed = s.changed || s.id == "" || !found || !view.Same(old, value)
-	return nil
+	changed, err := s.view.Set(name, value)
+	s.changed = s.changed || changed || err == nil && s.id == ""
+	return err
 }
 
 func (s *Session) writable() error {

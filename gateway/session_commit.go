@@ -67,7 +67,7 @@ func (s *Session) commit(ctx context.Context, header http.Header) error {
 // has one.
 func (s *Session) create(ctx context.Context, header http.Header) error {
 	id := store.NewID()
-	if err := s.view.Set(idAttribute, pickle.Str(id)); err != nil {
+	if _, err := s.view.Set(idAttribute, pickle.Str(id)); err != nil {
 		return err
 	}
 	state, err := s.view.State()

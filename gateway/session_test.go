@@ -110,6 +110,12 @@ func (s *goSite) visit(id string, do func(*Session)) *httptest.ResponseRecorder 
 }
 
 // must fails the test where a call does.
+func (s *goSite) mustSet(v *view.View, name string, value pickle.Value) {
+	s.t.Helper()
+	_, err := v.Set(name, value)
+	s.must(err)
+}
+
 func (s *goSite) must(err error) {
 	s.t.Helper()
 	if err != nil {
@@ -317,10 +323,10 @@ func TestSetToWhatItIsWritesNothing(t *testing.T) {
 		s := newGoSite(t)
 		s.sessions.SharedMethods = []string{"GET"}
 		made := SessionClass{Import: dictClass}.newView("198.51.100.4", time.Unix(1700000000, 0))
-		s.must(made.Set("user", pickle.Str("quijote")))
-		s.must(made.Set("counter", pickle.Int(7)))
+		s.mustSet(made, "user", pickle.Str("quijote"))
+		s.mustSet(made, "counter", pickle.Int(7))
 		data := &pickle.Dict{Items: []pickle.Item{{Key: pickle.Str("name"), Value: pickle.Str("Sancho")}}}
-		s.must(made.Set(itemsAttribute, data))
+		s.mustSet(made, itemsAttribute, data)
 		state, err := made.State()
 		s.must(err)
 		s.must(s.sessions.Store.Create(t.Context(), "own", state))
@@ -414,10 +420,10 @@ func TestHasInfo(t *testing.T) {
 		s.put(test.file)
 		s.visit("own", func(session *Session) {
 			for _, name := range test.clear {
-				s.must(session.view.Set(name, pickle.None{}))
+				s.mustSet(session.view, name, pickle.None{})
 			}
 			if test.set != "" {
-				s.must(session.view.Set(test.set, pickle.Int(1)))
+				s.mustSet(session.view, test.set, pickle.Int(1))
 			}
 			if got := session.HasInfo(); got != test.want {
 				t.Errorf("%s without %v, with %q: %v", test.file, test.clear, test.set, got)

@@ -131,16 +131,7 @@ func (sl *slot) close() {
 func (sl *slot) finish() { sl.finishOnce.Do(func() { close(sl.finishing) }) }
 
 // ended reports whether the slot's process is to end for good.
-func (sl *slot) ended() bool {
-	select {
-	case <-sl.finishing:
-		return true
-	case <-sl.supervisor.stop:
-		return true
-	default:
-		return false
-	}
-}
+func (sl *slot) ended() bool { return isClosed(sl.finishing) || isClosed(sl.supervisor.stop) }
 
 const (
 	// A process that dies younger than this without having answered anything

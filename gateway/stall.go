@@ -57,6 +57,7 @@ func (w *stallWriter) begin() {
 	_ = w.deadlines.SetWriteDeadline(time.Now().Add(limit))
 }
 
+// end is what comes behind it.
 func (w *stallWriter) end() {
 	if w.multiplexed {
 		_ = w.deadlines.SetWriteDeadline(time.Time{})
@@ -74,18 +75,14 @@ func (w *stallWriter) boundRest() bool {
 }
 
 func (w *stallWriter) Write(p []byte) (n int, err error) {
-	for first := true; err == nil && (first || n < len(p)); first = false {
-		piece := p[n:min(len(p), n+copyBytes)]
+	for {
 		w.begin()
-		var written int
-		written, err = w.ResponseWriter.Write(piece)
+		written, err := w.ResponseWriter.Write(p[n:min(len(p), n+copyBytes)])
 		w.end()
-		n += written
-		if err == nil && written < len(piece) {
-			err = io.ErrShortWrite
+		if n += written; err != nil || n == len(p) {
+			return n, err
 		}
 	}
-	return n, err
 }
 
 // FlushError is what http.ResponseController calls.

@@ -127,9 +127,6 @@ func NewSupervisor(opts SupervisorOptions, pool *Pool) (*Supervisor, error) {
 		spawn: make(chan func()), events: make(chan func()), stop: make(chan struct{}), done: make(chan struct{}),
 		up: make(chan struct{}), notifies: new(atomic.Bool),
 	}
-	if err := admitWorkers(opts.SocketDir, &opts.Process); err != nil {
-		return nil, err
-	}
 	s.preloader = s.newPreloader()
 	for range opts.MinWorkers {
 		sl, err := s.newSlot()

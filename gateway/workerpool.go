@@ -112,9 +112,16 @@ func (g *Gateway) openPool(ctx context.Context, config WorkerPool) (_ *runningPo
 	config.Queue.Logger = g.opts.Logger.With("pool", config.label())
 	config.Health.setDefaults()
 	p := &runningPool{config: config, pool: NewPool(nil, config.Queue)}
+	process := config.Supervised.Process
+	if err := process.check(); err != nil {
+		return nil, err
+	}
+	if err := g.runDir.admit(&process); err != nil {
+		return nil, err
+	}
 	keep := g.opts.Sessions.Mode != Shared // docs/protocol.md: no variables of ours
 	if keep {
-		if err := g.openAPI(ctx, p); err != nil {
+		if err := g.openAPI(ctx, p, &process); err != nil {
 			return nil, err
 		}
 	}
@@ -128,6 +135,7 @@ func (g *Gateway) openPool(ctx context.Context, config WorkerPool) (_ *runningPo
 			return (&visit{sessions: &g.opts.Sessions, nonce: newNonce()}).variables(p.apiPath)
 		},
 	}
+	p.backends.ctx, p.backends.end = context.WithCancel(context.Background())
 	p.backends.set(config)
 	return p, nil
 }
@@ -162,11 +170,7 @@ func (g *Gateway) supervised(opts *Options, config WorkerPool) SupervisorOptions
 
 // openAPI opens the socket by which a pool's workers reach other sessions. It
 // belongs to their user.
-func (g *Gateway) openAPI(ctx context.Context, p *runningPool) error {
-	process := p.config.Supervised.Process
-	if err := process.check(); err != nil {
-		return err
-	}
+func (g *Gateway) openAPI(ctx context.Context, p *runningPool, process *ProcessOptions) error {
 	suffix := ""
 	if p.config.Name != "" {
 		suffix = "-" + p.config.Name
@@ -177,9 +181,6 @@ func (g *Gateway) openAPI(ctx context.Context, p *runningPool) error {
 		return err
 	}
 	if err := os.Chmod(p.apiPath, 0o600); err != nil {
-		return err
-	}
-	if err := admitWorkers(g.runDir.path, &process); err != nil {
 		return err
 	}
 	return os.Chown(p.apiPath, process.uid(), -1)

@@ -96,18 +96,18 @@ func (v *View) Get(name string) (pickle.Value, bool) {
 	return nil, false
 }
 
-// Set gives an attribute a value. What cannot be written (text that is not
-// UTF-8, a name that the protocol has no form for) is a *pickle.EncodeError and
-// changes nothing.
-func (v *View) Set(name string, value pickle.Value) error {
+// Set gives an attribute a value, and reports whether that changes anything, as
+// far as Same knows. What cannot be written (text that is not UTF-8, a name that the
+// protocol has no form for) is a *pickle.EncodeError and changes nothing.
+func (v *View) Set(name string, value pickle.Value) (changed bool, err error) {
 	if _, err := pickle.Append(nil, value, v.protocol); err != nil {
-		return fmt.Errorf("attribute %s: %w", name, err)
+		return false, fmt.Errorf("attribute %s: %w", name, err)
 	}
 	into := v.object.Attributes()
 	for _, d := range v.dicts() {
 		if old, ok := d.Get(pickle.Str(name)); ok {
 			if Same(old, value) {
-				return nil
+				return false, nil
 			}
 			into = d
 			break
@@ -119,7 +119,7 @@ func (v *View) Set(name string, value pickle.Value) error {
 	} else if !slices.Contains(v.patched, name) {
 		v.patched = append(v.patched, name)
 	}
-	return nil
+	return true, nil
 }
 
 // Delete takes an attribute away and reports whether it was there.
