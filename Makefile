@@ -61,8 +61,8 @@ demo: $(VENV) build
 .PHONY: test
 test: setup build bin/alforja-race lint
 	go test -race ./...
-	$(PYTHON) -m pytest pyclient/tests
-	$(PYTHON) -m pytest -q integration
+	$(PYTHON) -m pytest -rs pyclient/tests
+	$(PYTHON) -m pytest -q -rs integration
 
 # What `make test` runs shorter, each with what it takes.
 .PHONY: full

@@ -8,6 +8,7 @@ import pytest
 
 import harness
 from browsing import start_browser
+from harness import wait_until
 from processes import successors
 
 
@@ -88,3 +89,21 @@ def gohandlers(tmp_path_factory):
         check=True,
     )
     return path
+
+
+@pytest.fixture
+def workers_site(gateway, tmp_path):
+    """A gateway with the workers' application: workers_site(*flags, version=None)."""
+    version = tmp_path / "VERSION"
+
+    def start(*args, **options):
+        version.write_text(options.pop("version", "1"))
+        options.setdefault("command", harness.managed("workerapp.create_publisher"))
+        if options.pop("admin", False):
+            args += ("--admin", f"unix:{tmp_path}/admin")
+        g = gateway(*args, env={"VERSION_FILE": str(version)}, **options)
+        g.version, g.admin = version, f"unix:{tmp_path}/admin"
+        wait_until(lambda: len(g.logged("worker ready")) >= len(g.workers()), "they are up")
+        return g
+
+    return start

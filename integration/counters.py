@@ -1,6 +1,7 @@
 """Clients that count in sessions while something happens to the gateway, and what the store must hold afterwards."""
 
 import collections
+import contextlib
 import http.client
 import threading
 import time
@@ -101,3 +102,29 @@ class Counters(Threads):
             assert not twice, (id, twice)
             assert len(numbers) <= stored <= len(numbers) + len(self.failures[id])
             assert max(numbers) <= stored
+
+
+@contextlib.contextmanager
+def load(g, clients=4):
+    """Clients that count until the end; then nothing was refused and nothing lost."""
+    failures, counts = [], []
+
+    def count():
+        client, mine = Client(g.http), 0
+        while not threads.stopped:
+            answer = client.get("/counter")
+            if answer.status != 200:
+                failures.append(answer)
+                return
+            mine += 1
+            if answer.text != str(mine):
+                failures.append((mine, answer.text))
+                return
+        counts.append(mine)
+
+    with Threads() as threads:
+        for _ in range(clients):
+            threads.start(count)
+        yield counts
+    assert not failures
+    assert len(counts) == clients and min(counts) > 0

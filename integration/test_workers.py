@@ -2,89 +2,38 @@
 
 import contextlib
 import datetime
-import http.client
 import json
 import os
 import pwd
 import re
 import signal
 import subprocess
-import threading
 
 import pytest
 
 import harness
-from administration import alforja, ask
+from counters import load
 from harness import Client, wait_until
-from processes import running, successors, times
+from processes import running, successors
 
 
-@pytest.fixture
-def site(gateway, tmp_path):
-    """A gateway with the workers' application: site(*flags, version=None)."""
-    version = tmp_path / "VERSION"
-
-    def start(*args, **options):
-        version.write_text(options.pop("version", "1"))
-        options.setdefault("command", harness.managed("workerapp.create_publisher"))
-        if options.pop("admin", False):
-            args += ("--admin", f"unix:{tmp_path}/admin")
-        g = gateway(*args, env={"VERSION_FILE": str(version)}, **options)
-        g.version, g.admin = version, f"unix:{tmp_path}/admin"
-        wait_until(lambda: len(g.logged("worker ready")) >= len(g.workers()), "they are up")
-        return g
-
-    return start
-
-
-@contextlib.contextmanager
-def load(g, clients=4):
-    """Clients that count until the end; then nothing was refused and nothing lost."""
-    stop, failures, counts = threading.Event(), [], []
-
-    def count():
-        client, mine = Client(g.http), 0
-        while not stop.is_set():
-            answer = client.get("/counter")
-            if answer.status != 200:
-                failures.append(answer)
-                return
-            mine += 1
-            if answer.text != str(mine):
-                failures.append((mine, answer.text))
-                return
-        counts.append(mine)
-
-    threads = [threading.Thread(target=count) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield counts
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-    assert not failures
-    assert len(counts) == clients and min(counts) > 0
-
-
-def test_replaced_after_requests(site):
-    g = site("--workers", "2", "--worker-max-requests", "50")
+def test_replaced_after_requests(workers_site):
+    g = workers_site("--workers", "2", "--worker-max-requests", "50")
     with load(g):
         wait_until(lambda: len(g.logged("its number of requests is reached")) >= 6, "six replaced")
     wait_until(lambda: len(running(g)) == 2, "two run")
 
 
-def test_replaced_after_time(site):
-    g = site("--workers", "2", "--worker-max-age", "1s")
+def test_replaced_after_time(workers_site):
+    g = workers_site("--workers", "2", "--worker-max-age", "1s")
     first = set(g.workers().values())
     with load(g):
         wait_until(lambda: not (first & running(g)), "the first two have ended")
     assert g.logged("it runs for more than 1s")
 
 
-def test_replaced_for_its_memory(site):
-    g = site("--workers", "1", "--worker-max-memory", "150M")
+def test_replaced_for_its_memory(workers_site):
+    g = workers_site("--workers", "1", "--worker-max-memory", "150M")
     browser = Client(g.http)
     [first] = running(g)
     assert browser.get("/pid").text == str(first)
@@ -111,15 +60,15 @@ def test_replaced_for_its_childrens_memory(gateway):
     assert Client(g.http).get("/pid").status == 200
 
 
-def test_a_request_in_flight_is_finished(site):
+def test_a_request_in_flight_is_finished(workers_site):
     """The worker is due while it is at a request."""
-    g = site("--workers", "1", "--worker-max-age", "300ms", command=harness.managed())
+    g = workers_site("--workers", "1", "--worker-max-age", "300ms", command=harness.managed())
     assert Client(g.http).get("/sleep?ms=3000").status == 200
 
 
 @pytest.mark.parametrize("version", ["broken", "crashing"])
-def test_the_old_worker_stays_when_the_new_one_does_not_start(site, version):
-    g = site("--workers", "1", "--worker-max-requests", "5")
+def test_the_old_worker_stays_when_the_new_one_does_not_start(workers_site, version):
+    g = workers_site("--workers", "1", "--worker-max-requests", "5")
     browser = Client(g.http)
     g.version.write_text(version)
     for _ in range(20):
@@ -128,8 +77,8 @@ def test_the_old_worker_stays_when_the_new_one_does_not_start(site, version):
     assert browser.get("/version").text == "1"
 
 
-def test_as_many_as_the_load_asks_for(site):
-    g = site(
+def test_as_many_as_the_load_asks_for(workers_site):
+    g = workers_site(
         "--workers", "4", "--min-workers", "1", "--worker-idle", "1s", command=harness.managed()
     )
     wait_until(lambda: len(running(g)) == 1, "one runs")
@@ -178,9 +127,9 @@ def says_why(stderr):
 
 
 @pytest.mark.parametrize("how", ["sleep", "busy", "stop", "c", "deadlock"])
-def test_hung(site, how):
+def test_hung(workers_site, how):
     """The client is told, the log says where each thread was, the session is as it was."""
-    g = site("--workers", "1", "--request-timeout", "1s")
+    g = workers_site("--workers", "1", "--request-timeout", "1s")
     browser = Client(g.http)
     assert browser.get("/counter").text == "1"
     [before] = running(g)
@@ -201,9 +150,9 @@ def test_hung(site, how):
     assert g.logged("in _bystander")
 
 
-def test_a_slow_start_is_no_hang(site):
+def test_a_slow_start_is_no_hang(workers_site):
     """Requests that do not live to see a worker ready are no reason to end it and begin anew."""
-    g = site("--workers", "1", "--request-timeout", "1s")
+    g = workers_site("--workers", "1", "--request-timeout", "1s")
     g.version.write_text("slow")
     [first] = running(g)
     os.kill(first, signal.SIGKILL)
@@ -339,9 +288,9 @@ def test_wrong_pools(tmp_path, table, message):
     assert (done.returncode, message in done.stderr) == (2, True), done.stderr
 
 
-def test_reload_under_load(site):
+def test_reload_under_load(workers_site):
     """Fresh workers, of the code as it is now, and no request refused."""
-    g = site("--workers", "3")
+    g = workers_site("--workers", "3")
     with load(g, 8):
         for version in ("2", "3", "4", "5", "6"):
             g.version.write_text(version)
@@ -352,8 +301,8 @@ def test_reload_under_load(site):
     assert len(g.logged('"reloaded"')) == 5
 
 
-def test_reload_of_what_does_not_start(site):
-    g = site("--workers", "2")
+def test_reload_of_what_does_not_start(workers_site):
+    g = workers_site("--workers", "2")
     browser = Client(g.http)
     before = running(g)
     g.version.write_text("broken")
@@ -368,9 +317,9 @@ def test_reload_of_what_does_not_start(site):
     wait_until(lambda: browser.get("/version").text == "2", "the next reload works")
 
 
-def test_crash_loops_back_off(site):
+def test_crash_loops_back_off(workers_site):
     """It worked once; then it does not any more: the client is told soon, the log says why."""
-    g = site("--workers", "2")
+    g = workers_site("--workers", "2")
     assert Client(g.http).get("/version").text == "1"
     g.version.write_text("broken")
     for pid in running(g):
@@ -383,9 +332,9 @@ def test_crash_loops_back_off(site):
     wait_until(lambda: Client(g.http).get("/version").text == "2", "it comes back", timeout=20)
 
 
-def test_replaced_by_another_program(site, chain):
+def test_replaced_by_another_program(workers_site, chain):
     """SIGUSR2 under load: the next gateway takes the sockets, and nobody is refused."""
-    g = site("--workers", "2")
+    g = workers_site("--workers", "2")
     chain.append(g)
     pid = g.pid
     with load(g, 8):
@@ -405,9 +354,9 @@ def zombie(pid):
         return open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] == "Z"
 
 
-def test_not_reloaded_to_what_crashes(site):
+def test_not_reloaded_to_what_crashes(workers_site):
     """Told at once, not when the time to start has passed."""
-    g = site("--workers", "2")
+    g = workers_site("--workers", "2")
     g.version.write_text("crashing")
     g.process.send_signal(signal.SIGHUP)
     [line] = g.logged("not reloaded, everything stays as it was")
@@ -416,8 +365,8 @@ def test_not_reloaded_to_what_crashes(site):
 
 
 @pytest.mark.parametrize("version", ["broken", "broken late"])
-def test_not_replaced_by_what_does_not_start(site, chain, version):
-    g = site("--workers", "2")
+def test_not_replaced_by_what_does_not_start(workers_site, chain, version):
+    g = workers_site("--workers", "2")
     chain.append(g)
     g.version.write_text(version)
     with load(g):
@@ -428,9 +377,9 @@ def test_not_replaced_by_what_does_not_start(site, chain, version):
     assert Client(g.http).get("/version").text == "1"
 
 
-def test_ready_before_requests(site):
+def test_ready_before_requests(workers_site):
     """A worker that takes its time to start gets no request while another is up."""
-    g = site("--workers", "1")
+    g = workers_site("--workers", "1")
     g.version.write_text("slow")
     g.process.send_signal(signal.SIGHUP)
     while "slow" != Client(g.http).get("/version").text:
@@ -447,149 +396,9 @@ def moment(line):
     return datetime.datetime.fromisoformat(line["time"][:26] + "+00:00").timestamp()
 
 
-def preloading(g):
-    """The process ids of the processes that fork the workers."""
-    pids = {line["pid"] for line in g.lines() if line["msg"] == "preloading the application"}
-    return {pid for pid in pids if harness.alive(pid)}
-
-
-def test_preload(site):
-    """Workers are forked from one process: killed, replaced and reloaded like others."""
-    g = site("--workers", "3", "--preload", "--worker-max-requests", "100")
-    [parent] = preloading(g)
-    pids = {Client(g.http).get("/pid").text for _ in range(3)}
-    assert {int(pid) for pid in pids} <= running(g)
-    with load(g):
-        wait_until(lambda: len(g.logged("its number of requests is reached")) >= 3, "replaced")
-        g.version.write_text("2")
-        g.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: Client(g.http).get("/version").text == "2", "the new application")
-        wait_until(lambda: not harness.alive(parent), "the old one is not kept")
-    [parent] = preloading(g)
-    os.kill(min(running(g)), signal.SIGKILL)
-    wait_until(lambda: len(running(g)) == 3, "another is forked")
-    assert preloading(g) == {parent}
-    before = running(g)
-    os.kill(parent, signal.SIGKILL)
-    wait_until(lambda: not (before & running(g)), "its workers end with it")
-    wait_until(lambda: len(running(g)) == 3, "all is started again")
-    assert Client(g.http).get("/version").text == "2"
-    assert Client(g.http).get("/hang?how=exit").status == 502
-    g.stop()
-    assert not preloading(g) | running(g)
-
-
-def test_preload_goes_with_the_gateway(site):
-    g = site("--workers", "2", "--preload")
-    pids = wait_until(lambda: len(found := preloading(g) | running(g)) == 3 and found, "three run")
-    g.stop(signal.SIGKILL)
-    wait_until(lambda: not [pid for pid in pids if harness.alive(pid)], f"{pids} end")
-
-
-def test_preload_leaves_signals_to_the_gateway(site):
-    """`docker stop`, and systemd without KillMode=mixed, signal every process: what runs is finished all the same."""
-    g = site("--workers", "2", "--preload", command=harness.managed())
-    [parent] = preloading(g)
-    connection = http.client.HTTPConnection(*g.http, timeout=harness.DEADLINE)
-    connection.request("GET", "/stream?n=30&ms=100")
-    answer = connection.getresponse()
-    begin = answer.read(7)
-    for pid in (parent, g.pid, *running(g)):
-        os.kill(pid, signal.SIGTERM)
-    assert begin + answer.read() == b"".join(b"line %d\n" % n for n in range(30))
-    assert g.process.wait(harness.DEADLINE) == 0
-    assert not preloading(g) | running(g)
-
-
-def test_preload_fails_fast(tmp_path):
-    done = subprocess.run(
-        [
-            harness.BINARY, "serve", "--http", "127.0.0.1:0", "--store", f"directory:{tmp_path}/s", "--preload",
-            "--", *harness.managed("workerapp.no_such_factory"),
-        ],
-        capture_output=True, text=True, timeout=30, env={**os.environ, "PYTHONPATH": str(harness.APPS)},
-    )  # fmt: skip
-    assert done.returncode == 1
-    assert "the workers do not start" in done.stderr
-    assert "no_such_factory" in done.stderr.rpartition("the workers do not start")[2]
-
-
-def test_preload_hangs_at_a_reload(site):
-    g = site("--workers", "2", "--preload", "--worker-start-timeout", "2s", admin=True)
-    before, [parent] = running(g), preloading(g)
-    g.version.write_text("hangs")
-    done = alforja(g, "reload")
-    assert (done.returncode, "not ready within 2s" in done.stderr) == (1, True), done.stderr
-    assert alforja(g, "status").returncode == 0
-    wait_until(lambda: preloading(g) == {parent}, "what hangs is ended")
-    assert running(g) == before
-    g.version.write_text("2")
-    assert alforja(g, "reload").returncode == 0
-    assert Client(g.http).get("/version").text == "2"
-
-
-def test_preload_hangs_when_started_again(site):
-    """Meanwhile the workers are not said to be idle."""
-    g = site("--workers", "2", "--preload", "--worker-start-timeout", "2s", admin=True)
-    [parent] = preloading(g)
-    g.version.write_text("hangs")
-    os.kill(parent, signal.SIGKILL)
-    wait_until(lambda: preloading(g) - {parent}, "another is started")
-    assert "2 starting" in alforja(g, "status").stdout
-    assert ask(g, "/readyz")[0] == 503
-    g.logged("had not answered within 2s")
-    wait_until(lambda: times(g, "preloading the application") >= 3, "and another")
-    g.version.write_text("2")
-    wait_until(lambda: len(running(g)) == 2, "all is well again")
-    assert Client(g.http).get("/version").text == "2"
-
-
-def test_preload_cannot_fork(site):
-    """The other workers stay, and one more is forked when that can be done."""
-    g = site("--workers", "2", "--preload", version="forks")
-    [parent], before = preloading(g), running(g)
-    g.version.write_text("full")
-    os.kill(min(before), signal.SIGKILL)
-    g.logged("fork: [Errno 11] Resource temporarily unavailable")
-    assert running(g) == before - {min(before)}
-    assert Client(g.http).get("/version").text == "forks"
-    g.version.write_text("forks")
-    wait_until(lambda: len(running(g)) == 2, "another is forked")
-    assert preloading(g) == {parent}
-
-
-def test_preload_prints_once(site):
-    """What the import has printed, and no worker again."""
-    g = site("--workers", "2", "--preload", "--worker-env", "PYTHONUNBUFFERED=", version="prints")
-    g.logged("a line of the import")
-    g.stop()
-    printed = [line for line in g.lines() if "a line" in line.get("line", "")]
-    assert [line["worker"] for line in printed] == ["preload"] * 2
-
-
-def test_preload_saves_memory(site):
-    """What the application has imported is there once: measured as the workers' private memory."""
-
-    def private_kilobytes(pid):
-        rollup = open(f"/proc/{pid}/smaps_rollup").read()
-        return sum(int(n) for n in re.findall(r"Private_\w+: +(\d+) kB", rollup))
-
-    def per_worker(*flags):
-        g = site("--workers", "2", *flags)
-        for _ in range(20):
-            Client(g.http).get("/counter")
-        used = [private_kilobytes(pid) for pid in running(g)]
-        g.stop()
-        return max(used)
-
-    alone, forked = per_worker(), per_worker("--preload")
-    print(f"private memory of a worker: {alone} kB alone, {forked} kB forked")
-    assert forked < 0.7 * alone
-
-
-def test_log_names_states(site):
+def test_log_names_states(workers_site):
     """By the words of `alforja workers` and the metrics, from the start to the end."""
-    g = site("--workers", "1")
+    g = workers_site("--workers", "1")
     g.process.send_signal(signal.SIGHUP)
     wait_until(lambda: g.logged("worker ended"), "the old worker has ended")
     told = [line["state"] for line in g.lines() if line.get("worker") == "1" and "state" in line]
