@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+import measure
 from harness import TREE
 
 BINARY = TREE / "bin" / "alforja"  # the race detector takes memory of its own
@@ -102,29 +103,19 @@ BOMBS = {
 }  # fmt: skip
 
 
-def run(tmp_path, data, *args):
-    """Run alforja pickle ARGS on data; return its exit code, what it used, and its errors."""
-    path, errors = tmp_path / "pickle", tmp_path / "errors"
-    path.write_bytes(data)
-    with open(errors, "wb") as stderr:
-        process = subprocess.Popen(
-            [BINARY, "pickle", *args, path],
-            stdout=subprocess.DEVNULL,
-            stderr=stderr,
-            env={**os.environ, "GOMEMLIMIT": str(MEMORY)},
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, usage, errors.read_text()
-
-
 @pytest.mark.parametrize("command", ["verify", "json --exact", "recode", "dis"])
 @pytest.mark.parametrize("name", BOMBS)
 def test_the_longest_pickles_cost_no_more_than_is_said(name, command, tmp_path):
     data = BOMBS[name](MAX_BYTES)
     assert MAX_BYTES * 0.99 < len(data) <= MAX_BYTES or name == "memo, from above"
-    code, usage, errors = run(tmp_path, data, *command.split())
-    assert code in (0, 1)
-    assert "goroutine" not in errors
-    assert usage.ru_maxrss * 1024 <= MEMORY + PROGRAM
-    assert usage.ru_utime + usage.ru_stime < SECONDS
+    path = tmp_path / "pickle"
+    path.write_bytes(data)
+    run = measure.Run(
+        [BINARY, "pickle", *command.split(), path],
+        env={**os.environ, "GOMEMLIMIT": str(MEMORY)},
+        stdout=subprocess.DEVNULL,
+        may_end=(0, 1),
+    )
+    assert "goroutine" not in run.errors
+    assert run.kib * 1024 <= MEMORY + PROGRAM
+    assert run.processor_seconds < SECONDS
