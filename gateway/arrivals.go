@@ -14,10 +14,13 @@ const arrivalWait = time.Second
 
 // A patientServer is an http.Server that answers what it has accepted. By
 // itself, http.Server drops a request without an answer when Shutdown is called
-// before all of the header has been read.
+// before all of the header has been read. It limits the connections, too.
 type patientServer struct {
 	*http.Server
 
+	slots    chan struct{} // one held by each connection
+	stopping chan struct{} // closed by Shutdown
+	stop     func()        // closes stopping
 	accepted chan struct{} // closed when Serve has accepted its last connection
 
 	mu       sync.Mutex
@@ -29,24 +32,35 @@ type patientServer struct {
 type connKey struct{}
 
 // newPatientServer takes over the server's handler and hooks. One that is told
-// of a connection's states by the server goes on being told.
-func newPatientServer(s *http.Server) *patientServer {
-	p := &patientServer{Server: s, accepted: make(chan struct{}), arriving: map[net.Conn]bool{}}
+// of a connection's states by the server goes on being told. The server accepts
+// no more than maxConnections and one that waits; the kernel's queue has the
+// rest.
+func newPatientServer(s *http.Server, maxConnections int) *patientServer {
+	p := &patientServer{
+		Server:   s,
+		slots:    make(chan struct{}, maxConnections),
+		stopping: make(chan struct{}),
+		accepted: make(chan struct{}),
+		arriving: map[net.Conn]bool{},
+	}
+	p.stop = sync.OnceFunc(func() { close(p.stopping) })
 	states, handler := s.ConnState, s.Handler
 	s.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
 		return context.WithValue(ctx, connKey{}, sync.OnceFunc(func() { p.arrived(conn) }))
 	}
 	s.ConnState = func(conn net.Conn, state http.ConnState) {
-		switch state {
-		case http.StateNew:
-			p.mu.Lock()
-			p.arriving[conn] = true
-			p.mu.Unlock()
-		case http.StateClosed, http.StateHijacked:
-			p.arrived(conn)
-		}
 		if states != nil {
 			states(conn, state)
+		}
+		switch state {
+		case http.StateNew:
+			p.arrive(conn)
+		case http.StateClosed, http.StateHijacked:
+			p.arrived(conn)
+			select {
+			case <-p.slots:
+			default: // it was accepted while the server stopped
+			}
 		}
 	}
 	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -56,6 +70,18 @@ func newPatientServer(s *http.Server) *patientServer {
 		handler.ServeHTTP(w, r)
 	})
 	return p
+}
+
+// arrive waits until one more connection may be served. net/http calls it
+// before it accepts the next one.
+func (p *patientServer) arrive(conn net.Conn) {
+	p.mu.Lock()
+	p.arriving[conn] = true
+	p.mu.Unlock()
+	select {
+	case p.slots <- struct{}{}:
+	case <-p.stopping: // it is accepted, and dropped its request would be lost
+	}
 }
 
 func (p *patientServer) arrived(conn net.Conn) {
@@ -87,6 +113,7 @@ func (p *patientServer) Shutdown(ctx context.Context) error {
 	p.mu.Unlock()
 	if listener != nil {
 		_ = listener.Close() // or it was closed before
+		p.stop()
 		select {
 		case <-p.accepted:
 		case <-waiting.Done():

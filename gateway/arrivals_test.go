@@ -10,11 +10,16 @@ import (
 )
 
 // TestShutdownAnswersWhatWasAccepted: a connection whose request comes when the
-// server has been told to stop, and one that never sends any.
+// server has been told to stop, one that waits for another's end, and one that
+// never sends any.
 func TestShutdownAnswersWhatWasAccepted(t *testing.T) {
-	for _, test := range []struct{ name, request string }{
-		{"late", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"},
-		{"silent", ""},
+	for _, test := range []struct {
+		name, request string
+		others        int // connections at the limit
+	}{
+		{"late", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 0},
+		{"over the limit", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 1},
+		{"silent", "", 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			accepted := make(chan struct{}, 1)
@@ -25,18 +30,23 @@ func TestShutdownAnswersWhatWasAccepted(t *testing.T) {
 						accepted <- struct{}{}
 					}
 				},
-			})
+			}, 1)
 			l, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				t.Fatal(err)
 			}
 			go s.Serve(l)
-			conn, err := net.Dial("tcp", l.Addr().String())
-			if err != nil {
-				t.Fatal(err)
+			var conns []net.Conn
+			for range test.others + 1 {
+				conn, err := net.Dial("tcp", l.Addr().String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				<-accepted
+				conns = append(conns, conn)
 			}
-			defer conn.Close()
-			<-accepted
+			conn := conns[test.others]
 			ended := make(chan error)
 			go func() {
 				ctx, cancel := context.WithTimeout(context.Background(), 2*arrivalWait)
@@ -62,7 +72,9 @@ func TestShutdownAnswersWhatWasAccepted(t *testing.T) {
 			if err != nil || string(page) != "page" {
 				t.Errorf("%q, %v", page, err)
 			}
-			conn.Close()
+			for _, conn := range conns {
+				conn.Close()
+			}
 			if err := <-ended; err != nil {
 				t.Error(err)
 			}

@@ -199,23 +199,7 @@ func (o *FrontOptions) server(kind string, handler http.Handler, config *tls.Con
 	s.IdleTimeout = o.IdleTimeout
 	s.MaxHeaderBytes = o.MaxHeader
 	s.TLSConfig = config // net/http wants it for HTTP/2
-	limitConnections(s, o.MaxConnections)
-	return newPatientServer(s)
-}
-
-// limitConnections has a server accept no more than n connections and one that
-// waits; the kernel's queue has the rest. net/http calls ConnState for a new
-// connection before it accepts the next one.
-func limitConnections(s *http.Server, n int) {
-	slots := make(chan struct{}, n)
-	s.ConnState = func(_ net.Conn, state http.ConnState) {
-		switch state {
-		case http.StateNew:
-			slots <- struct{}{}
-		case http.StateClosed, http.StateHijacked:
-			<-slots
-		}
-	}
+	return newPatientServer(s, o.MaxConnections)
 }
 
 const systemdPrefix = "systemd:"

@@ -65,7 +65,7 @@ type Server struct {
 	closing   chan struct{}      // closed by Shutdown and Close
 	idle      chan *conn         // to goroutines that wait for another
 	waiting   atomic.Int64       // how many they are
-	drained   chan struct{}      // closed when the last connection is gone; nil when no one waits
+	drained   chan struct{}      // closed when the last connection and listener are gone; nil when no one waits
 	base      context.Context    // of all requests
 	cancel    context.CancelFunc // ends base
 }
@@ -105,10 +105,7 @@ func (s *Server) Serve(l net.Listener) error {
 		switch {
 		case err == nil:
 			delay = 0
-			if !s.start(c) {
-				c.Close()
-				return ErrServerClosed
-			}
+			s.start(c)
 		case s.isClosing():
 			return ErrServerClosed
 		case temporary(err):
@@ -136,6 +133,7 @@ func temporary(err error) bool {
 
 // Shutdown stops accepting, lets the requests in flight come to their end and
 // returns; connections on which nothing has arrived are closed after half a second.
+// One that was accepted and waits for another's end, see MaxConns, is served now.
 // When ctx ends first, Shutdown returns its error and the rest goes on: call
 // Close to end it.
 func (s *Server) Shutdown(ctx context.Context) error {
@@ -147,7 +145,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 			c.rwc.SetReadDeadline(grace)
 		}
 	}
-	if len(s.conns) == 0 {
+	if s.isDrained() {
 		s.mu.Unlock()
 		return nil
 	}
@@ -230,32 +228,37 @@ func (s *Server) removeListener(l *net.Listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.listeners, l)
+	s.noteDrained()
 }
 
-// start serves a connection in a goroutine once there is a slot, or reports
-// false when the server closes.
-func (s *Server) start(rwc net.Conn) bool {
+// start serves a connection in a goroutine once there is a slot. While the
+// server shuts down it needs none: the connection is accepted, and dropped its
+// request would be lost.
+func (s *Server) start(rwc net.Conn) {
 	if s.slots != nil {
 		select {
 		case s.slots <- struct{}{}:
 		case <-s.closing:
-			return false
 		}
 	}
 	c := &conn{server: s, rwc: rwc}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.isClosing() {
-		return false
+	switch {
+	case s.base.Err() != nil: // by Close
+		rwc.Close()
+		return
+	case s.isClosing():
+		rwc.SetReadDeadline(time.Now().Add(shutdownGrace))
+	default:
+		c.setHeaderDeadline()
 	}
-	c.setHeaderDeadline()
 	s.conns[c] = struct{}{}
 	select {
 	case s.idle <- c:
 	default:
 		go s.serveOneByOne(c)
 	}
-	return true
 }
 
 // maxIdle is how many goroutines wait for another connection.
@@ -303,10 +306,22 @@ func (s *Server) forget(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
-	if s.slots != nil {
-		<-s.slots
+	select {
+	case <-s.slots:
+	default: // no limit, or it was accepted while the server shut down
 	}
-	if len(s.conns) == 0 && s.drained != nil {
+	s.noteDrained()
+}
+
+// isDrained reports whether nothing is served and nothing more can come: while
+// Serve runs, it may just have accepted a connection. s.mu is held.
+func (s *Server) isDrained() bool {
+	return len(s.conns) == 0 && len(s.listeners) == 0
+}
+
+// noteDrained ends the waiting of Shutdown when it has come to its end. s.mu is held.
+func (s *Server) noteDrained() {
+	if s.drained != nil && s.isDrained() {
 		close(s.drained)
 		s.drained = nil
 	}

@@ -469,6 +469,65 @@ func TestMaxConns(t *testing.T) {
 	io.ReadAll(second)
 }
 
+// tellingListener tells of each connection that it hands to the server.
+type tellingListener struct {
+	net.Listener
+	accepted chan struct{}
+}
+
+func (l tellingListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil {
+		l.accepted <- struct{}{}
+	}
+	return c, err
+}
+
+func TestShutdownServesWhatWaitsForMaxConns(t *testing.T) {
+	entered, leave := make(chan struct{}, 2), make(chan struct{})
+	s := &Server{MaxConns: 1, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		entered <- struct{}{}
+		<-leave
+		io.WriteString(w, r.URL.Path)
+	})}
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener := tellingListener{l, make(chan struct{}, 2)}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(listener) }()
+	first, second := dial(t, path), dial(t, path)
+	io.WriteString(first, getRequest("GET", "/1"))
+	<-entered
+	io.WriteString(second, getRequest("GET", "/2"))
+	<-listener.accepted
+	<-listener.accepted
+
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.Shutdown(context.Background()) }()
+	<-entered
+	select {
+	case err := <-stopped:
+		t.Errorf("Shutdown returned beside two requests: %v", err)
+	default:
+	}
+	close(leave)
+	for i, c := range []net.Conn{first, second} {
+		want := fmt.Sprintf("\r\n\r\n/%d", i+1)
+		if answer, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(answer), want) {
+			t.Errorf("answer %q, error %v", answer, err)
+		}
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+	if err := <-served; !errors.Is(err, ErrServerClosed) {
+		t.Error(err)
+	}
+}
+
 func TestEnvAndNewContext(t *testing.T) {
 	ctx := context.Background()
 	if Env(ctx) != nil {
