@@ -116,12 +116,26 @@ func (s *Supervisor) scale() {
 		}
 		s.opts.Logger.Info("one more worker", "worker", sl.worker.Name, "waiting", load.waiting, "idle", load.idle)
 		s.keep(sl)
-	case running > s.opts.MinWorkers && starting == 0 && load.idle > s.opts.SpareWorkers && time.Since(load.idleSince) > s.opts.WorkerIdle:
-		for _, sl := range s.slots {
-			if sl.worker == load.idlest && !sl.leaving && !sl.replaced && sl.replaces == nil {
-				s.retire(sl, "idle")
-				return
-			}
+	case running > s.opts.MinWorkers && load.idle >= s.opts.SpareWorkers && time.Since(load.idleSince) > s.opts.WorkerIdle:
+		s.retireOne(load, starting)
+	}
+}
+
+// retireOne ends one of more workers than the load asks for: one that does not
+// start, or else, when none is starting, the idlest.
+func (s *Supervisor) retireOne(load load, starting int) {
+	var idlest *slot
+	for _, sl := range s.slots {
+		switch {
+		case sl.leaving || sl.replaced || sl.replaces != nil:
+		case sl.deaths > 1:
+			s.retire(sl, "does not start and is not needed")
+			return
+		case sl.worker == load.idlest:
+			idlest = sl
 		}
+	}
+	if idlest != nil && starting == 0 && load.idle > s.opts.SpareWorkers {
+		s.retire(idlest, "idle")
 	}
 }

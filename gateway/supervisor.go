@@ -279,7 +279,7 @@ func (s *Supervisor) ready(sl *slot) {
 // diedYoung notes that a slot's process has ended without having been ready,
 // for the nth time in a row. At the start, when none has ever been, that is
 // the end: a typing error in --factory is better told than repeated. Not so when
-// a signal has ended it: whoever ends all of us, such as a terminal, signals the
+// a signal has ended it then: whoever ends all of us, such as a terminal, signals the
 // workers too, which may be the first to go.
 func (s *Supervisor) diedYoung(sl *slot, err error, signaled bool) {
 	if sl.replaces != nil || s.reload.has(sl) {
@@ -288,7 +288,7 @@ func (s *Supervisor) diedYoung(sl *slot, err error, signaled bool) {
 		}
 		return
 	}
-	if signaled {
+	if signaled && !s.proven {
 		return
 	}
 	sl.deaths++

@@ -88,6 +88,16 @@ def test_as_many_as_the_load_asks_for(workers_site):
     assert Client(g.http).get("/plain").status == 200
 
 
+@pytest.mark.parametrize("version", ["broken", "crashing"])
+def test_further_workers_that_do_not_start_are_given_up(workers_site, version):
+    g = workers_site("--workers", "3", "--min-workers", "1", "--worker-idle", "1s")
+    g.version.write_text(version)
+    harness.concurrently(4, lambda _: Client(g.http).get("/sleep?ms=300"))
+    g.logged("does not start and is not needed")
+    wait_until(lambda: len(running(g)) == 1, "only the first is left")
+    assert Client(g.http).get("/version").text == "1"
+
+
 def test_start_fails_fast(tmp_path):
     """None of the workers starts at all: the command ends, and says why."""
     done = subprocess.run(

@@ -23,7 +23,7 @@ _hoard = []
 
 
 class Root(Directory):
-    _q_exports = ["", "pid", "counter", "leak", "hang", "version", "lie"]
+    _q_exports = ["", "pid", "counter", "leak", "hang", "sleep", "version", "lie"]
 
     def _q_index(self):
         return "index"
@@ -46,6 +46,10 @@ class Root(Directory):
         for i in range(0, len(_hoard[-1]), 4096):
             _hoard[-1][i] = 1
         return "leaked"
+
+    def sleep(self):
+        demo.pause(demo.text_field("ms"))
+        return "slept"
 
     def hang(self):
         get_session().set_user("changed and then hung")
