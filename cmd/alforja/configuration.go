@@ -39,7 +39,8 @@ The command that runs a worker is the key ` + "`command`" + `, a list of words.
 	writeKeys(&text, "Everything else", "", flags, func(f *pflag.Flag) bool { return f.Name != "config" && poolFlags.Lookup(f.Name) == nil })
 	pool.addPoolFlags(poolFlags)
 	writeKeys(&text, "More than one application", `A `+"`[[pool]]`"+` has workers of its own for the paths below its prefix. It may set any
-key of Workers, and `+"`command`"+`; what else it does not set is as in the rest of the file.`, poolFlags,
+key of Workers, and `+"`command`"+`; what else it does not set is as in the rest of the file or on the command line. What it
+sets stays so, whatever the command line says.`, poolFlags,
 		func(f *pflag.Flag) bool { return flags.Lookup(f.Name) == nil })
 	text.WriteString(`
 	[[pool]]
