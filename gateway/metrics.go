@@ -21,6 +21,7 @@ type metrics struct {
 	registry    *prometheus.Registry
 	own         []prometheus.Collector // all but Go's and the process's
 	requests    *prometheus.CounterVec
+	failures    *prometheus.CounterVec
 	duration    prometheus.Histogram
 	queueWait   prometheus.Histogram
 	lockWait    prometheus.Histogram
@@ -39,14 +40,17 @@ func newMetrics(g *Gateway) *metrics {
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "alforja_requests_total", Help: "Requests answered, by status code.",
 		}, []string{"code"}),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "alforja_requests_failed_total", Help: "Requests that the gateway answered with an error in the application's place, by reason.",
+		}, []string{"reason"}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "alforja_request_duration_seconds", Help: "From a request's header to its response's end.", Buckets: buckets,
 		}),
 		queueWait: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "alforja_queue_wait_seconds", Help: "How long requests waited for a worker.", Buckets: buckets,
+			Name: "alforja_queue_wait_seconds", Help: "How long requests waited for a worker, with or without getting one.", Buckets: buckets,
 		}),
 		lockWait: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "alforja_lock_wait_seconds", Help: "How long requests with a session waited for its lock.", Buckets: buckets,
+			Name: "alforja_lock_wait_seconds", Help: "How long requests that lock their session waited for the lock, with or without getting it.", Buckets: buckets,
 		}),
 		sessions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "alforja_session_commits_total", Help: "What requests made of their sessions.",
@@ -65,7 +69,7 @@ func newMetrics(g *Gateway) *metrics {
 		}, []string{"result"}),
 	}
 	m.own = []prometheus.Collector{
-		m.requests, m.duration, m.queueWait, m.lockWait, m.sessions, m.storeTime, m.storeErrors, m.refused, m.reloads,
+		m.requests, m.failures, m.duration, m.queueWait, m.lockWait, m.sessions, m.storeTime, m.storeErrors, m.refused, m.reloads,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "alforja_spool_bytes", Help: "What bodies take of the temporary directory.",
 		}, func() float64 { return float64(g.spool.used.Load()) }),
@@ -78,6 +82,9 @@ func newMetrics(g *Gateway) *metrics {
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, reason := range []string{refusedMalformed, refusedLimit, refusedPolicy, refusedSize} {
 		m.refused.WithLabelValues(reason) // there from the start, as 0
+	}
+	for _, reason := range failures {
+		m.failures.WithLabelValues(string(reason))
 	}
 	for _, result := range []string{reloadDone, reloadRefused} {
 		m.reloads.WithLabelValues(result)
@@ -107,10 +114,13 @@ func (m *metrics) log(next RequestLog) RequestLog {
 	return func(ctx context.Context, a *Access) {
 		m.requests.WithLabelValues(strconv.Itoa(a.Status)).Inc()
 		m.duration.Observe(a.Duration.Seconds())
-		if a.record.worker != "" {
+		if a.record.failure != "" {
+			m.failures.WithLabelValues(string(a.record.failure)).Inc()
+		}
+		if a.record.queueWait > 0 { // it took a moment, or there was no need of a worker
 			m.queueWait.Observe(a.record.queueWait.Seconds())
 		}
-		if a.record.session != "" {
+		if a.record.lockWait > 0 {
 			m.lockWait.Observe(a.record.lockWait.Seconds())
 		}
 		if a.record.action != "" {
@@ -119,6 +129,22 @@ func (m *metrics) log(next RequestLog) RequestLog {
 		next(ctx, a)
 	}
 }
+
+// A failure is a reason of alforja_requests_failed_total.
+type failure string
+
+const (
+	queueFull      failure = "queue_full"
+	queueWait      failure = "queue_wait"
+	noWorker       failure = "no_worker"
+	workerTimeout  failure = "worker_timeout"
+	workerBrokeOff failure = "worker_broke_off"
+	sessionBusy    failure = "session_busy"
+	sessionStore   failure = "session_store"
+	diskFailed     failure = "disk"
+)
+
+var failures = []failure{queueFull, queueWait, noWorker, workerTimeout, workerBrokeOff, sessionBusy, sessionStore, diskFailed}
 
 // The reasons of alforja_sessions_refused_total.
 const (

@@ -57,8 +57,9 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if v == nil {
 		delete(resp.Header, DirectiveHeader)
 	} else if err := v.commit(r.Context(), resp.Header); err != nil {
-		p.logger().Error("session not stored, response withheld",
-			"request", recordOf(r.Context()).requestID, "err", err)
+		rec := recordOf(r.Context())
+		rec.failure = sessionStore
+		p.logger().Error("session not stored, response withheld", "request", rec.requestID, "err", err)
 		fail(w, http.StatusInternalServerError, "the session could not be stored")
 		return
 	}
@@ -148,19 +149,27 @@ func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var disk *os.PathError
 	switch {
 	case errors.As(err, &disk): // of a response, or of a request's body, which reads as the client's fault else
+		rec.failure = diskFailed
 		fail(w, http.StatusInternalServerError, "the disk failed")
 	case errors.As(err, &request):
 		fail(w, request.Status, request.Err.Error())
 		return
 	case errors.Is(err, ErrNoWorker), scgi.SafeToRetry(err):
+		rec.failure = noWorker
 		w.Header().Set("Retry-After", "5")
 		fail(w, http.StatusServiceUnavailable, "the application does not run")
 	case errors.Is(err, ErrQueueFull), errors.Is(err, ErrQueueWait):
+		rec.failure = queueWait
+		if errors.Is(err, ErrQueueFull) {
+			rec.failure = queueFull
+		}
 		w.Header().Set("Retry-After", "1")
 		fail(w, http.StatusServiceUnavailable, "all workers are busy")
 	case errors.Is(err, errTookTooLong):
+		rec.failure = workerTimeout
 		fail(w, http.StatusGatewayTimeout, "the application took too long")
 	default:
+		rec.failure = workerBrokeOff
 		fail(w, http.StatusBadGateway, "the application broke off")
 	}
 	p.logger().Error("request not answered by a worker", "request", rec.requestID,

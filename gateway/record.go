@@ -18,6 +18,7 @@ type record struct {
 	worker    string
 	lockWait  time.Duration
 	queueWait time.Duration
+	failure   failure // why the gateway answered in the application's place, or ""
 }
 
 type recordKey struct{}

@@ -42,8 +42,10 @@ func (w *committingWriter) commit() error {
 		return nil
 	}
 	w.failed = true
+	rec := recordOf(ctx)
+	rec.failure = sessionStore
 	v.sessions.Logger.Error("session not stored, response withheld",
-		"request", recordOf(ctx).requestID, "session", shortID(v.id), "err", err)
+		"request", rec.requestID, "session", shortID(v.id), "err", err)
 	header := w.Header()
 	connection := header["Connection"] // BufferBodies' word, not the handler's
 	clear(header)                      // the rest spoke of a page that there is not

@@ -236,6 +236,7 @@ func (s *Sessions) noticeForeignCookie(header http.Header) {
 func (s *Sessions) failOpening(ctx context.Context, w http.ResponseWriter, id string, err error) {
 	rec := recordOf(ctx)
 	if errors.Is(err, store.ErrBusy) {
+		rec.failure = sessionBusy
 		s.Logger.Warn("session stayed locked", "request", rec.requestID, "session", shortID(id), "waited_ms", milliseconds(rec.lockWait), "err", err)
 		w.Header().Set("Retry-After", "1")
 		who := "another request of this session is still running"
@@ -245,6 +246,7 @@ func (s *Sessions) failOpening(ctx context.Context, w http.ResponseWriter, id st
 		fail(w, http.StatusServiceUnavailable, who)
 		return
 	}
+	rec.failure = sessionStore
 	s.Logger.Error("session store failed", "request", rec.requestID, "session", shortID(id), "err", err)
 	w.Header().Set("Retry-After", "5")
 	fail(w, http.StatusServiceUnavailable, "sessions are not available at the moment")

@@ -58,6 +58,37 @@ def test_metrics(site):
     assert figure(text, "go_goroutines") > 0
 
 
+def test_why_requests_failed(site, tmp_path):
+    g = site(
+        "--workers", "2", "--queue-length", "1", "--queue-wait", "500ms", "--lock-wait", "300ms",
+        "--request-timeout", "2s", env={"ALFORJA_DEMO_FAULTS": "1"},
+    )  # fmt: skip
+    harness.concurrently(5, lambda _: Client(g.http).get("/sleep?ms=1000"))
+    browser = Client(g.http)
+    browser.get("/counter")
+    holder = Client(g.http)
+    holder.cookies = dict(browser.cookies)
+    path = f"/sleep?ms=1000&touch={tmp_path}/runs"
+    slow = threading.Thread(target=holder.get, args=(path,))
+    slow.start()
+    wait_until((tmp_path / "runs").exists, "a request holds the session")
+    assert browser.get("/counter").status == 503
+    slow.join()
+    assert browser.get("/crash").status == 502
+    assert browser.get("/sleep?ms=10000").status == 504
+    failed = {
+        "queue_full": 2, "queue_wait": 1, "no_worker": 0, "session_busy": 1, "session_store": 0,
+        "worker_broke_off": 1, "worker_timeout": 1, "disk": 0,
+    }  # fmt: skip
+    names = {f'alforja_requests_failed_total{{reason="{x}"}}': failed[x] for x in failed}
+
+    def counted():
+        text = ask(g, "/metrics")[1]
+        return {name: figure(text, name) for name in names}
+
+    wait_until(lambda: counted() == names, f"{failed} are counted")
+
+
 def test_promtool_reads_the_metrics(site):
     """Every line is in the text format: name, labels, value."""
     g = site("--workers", "2")
