@@ -12,12 +12,17 @@ import (
 // that were accepted: some never send one.
 const arrivalWait = time.Second
 
+// defaultNextWait is how long after an answer Shutdown leaves a connection open:
+// a client that asks for one page after the other may have sent the next request.
+const defaultNextWait = 100 * time.Millisecond
+
 // A patientServer is an http.Server that answers what it has accepted. By
 // itself, http.Server drops a request without an answer when Shutdown is called
 // before all of the header has been read. It limits the connections, too.
 type patientServer struct {
 	*http.Server
 
+	nextWait time.Duration
 	slots    chan struct{} // one held by each connection
 	stopping chan struct{} // closed by Shutdown
 	stop     func()        // closes stopping
@@ -25,8 +30,9 @@ type patientServer struct {
 
 	mu       sync.Mutex
 	listener net.Listener
-	arriving map[net.Conn]bool // accepted, and its first request not begun
-	none     chan struct{}     // closed when there is none; nil when nobody waits
+	arriving map[net.Conn]bool      // accepted, and its first request not begun
+	none     chan struct{}          // closed when there is none; nil when nobody waits
+	answered map[net.Conn]time.Time // between two requests, and since when; or zero: being answered
 }
 
 type connKey struct{}
@@ -38,10 +44,12 @@ type connKey struct{}
 func newPatientServer(s *http.Server, maxConnections int) *patientServer {
 	p := &patientServer{
 		Server:   s,
+		nextWait: defaultNextWait,
 		slots:    make(chan struct{}, maxConnections),
 		stopping: make(chan struct{}),
 		accepted: make(chan struct{}),
 		arriving: map[net.Conn]bool{},
+		answered: map[net.Conn]time.Time{},
 	}
 	p.stop = sync.OnceFunc(func() { close(p.stopping) })
 	states, handler := s.ConnState, s.Handler
@@ -55,8 +63,13 @@ func newPatientServer(s *http.Server, maxConnections int) *patientServer {
 		switch state {
 		case http.StateNew:
 			p.arrive(conn)
+		case http.StateActive:
+			p.note(conn, time.Time{})
+		case http.StateIdle:
+			p.note(conn, time.Now())
 		case http.StateClosed, http.StateHijacked:
 			p.arrived(conn)
+			p.forget(conn)
 			select {
 			case <-p.slots:
 			default: // it was accepted while the server stopped
@@ -66,6 +79,9 @@ func newPatientServer(s *http.Server, maxConnections int) *patientServer {
 	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if arrived, ok := r.Context().Value(connKey{}).(func()); ok {
 			arrived()
+		}
+		if isClosed(p.stopping) {
+			w.Header().Set("Connection", "close")
 		}
 		handler.ServeHTTP(w, r)
 	})
@@ -94,6 +110,35 @@ func (p *patientServer) arrived(conn net.Conn) {
 	}
 }
 
+func (p *patientServer) note(conn net.Conn, answered time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.answered[conn] = answered
+}
+
+func (p *patientServer) forget(conn net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.answered, conn)
+}
+
+// untilQuiet is how long it takes until no connection has had an answer within
+// nextWait, if none sends a request meanwhile. One that is being answered may
+// have all of the answer already, but its request may also take long: it is
+// waited for as if it were answered at the stop.
+func (p *patientServer) untilQuiet(stop time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var wait time.Duration
+	for _, since := range p.answered {
+		if since.IsZero() {
+			since = stop
+		}
+		wait = max(wait, p.nextWait-time.Since(since))
+	}
+	return wait
+}
+
 // Serve is http.Server's, for one listener and once.
 func (p *patientServer) Serve(l net.Listener) error {
 	defer close(p.accepted)
@@ -104,8 +149,11 @@ func (p *patientServer) Serve(l net.Listener) error {
 }
 
 // Shutdown is http.Server's, but connections that it has accepted have a moment
-// to bring their request.
+// to bring their request, and those that were just answered to bring the next:
+// http.Server closes them with the request unread. They are told to leave
+// with its answer.
 func (p *patientServer) Shutdown(ctx context.Context) error {
+	begun := time.Now()
 	waiting, cancel := context.WithTimeout(ctx, arrivalWait)
 	defer cancel()
 	p.mu.Lock()
@@ -122,6 +170,12 @@ func (p *patientServer) Shutdown(ctx context.Context) error {
 	select {
 	case <-p.arrivals():
 	case <-waiting.Done():
+	}
+	for wait := p.untilQuiet(begun); wait > 0 && waiting.Err() == nil; wait = p.untilQuiet(begun) {
+		select {
+		case <-time.After(wait):
+		case <-waiting.Done():
+		}
 	}
 	return p.Server.Shutdown(ctx)
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"testing"
+	"time"
 )
 
 // TestShutdownAnswersWhatWasAccepted: a connection whose request comes when the
@@ -79,5 +80,51 @@ func TestShutdownAnswersWhatWasAccepted(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestShutdownAnswersTheNextRequest: a client that asks for one page after the
+// other is told to leave with an answer, not by a closed connection.
+func TestShutdownAnswersTheNextRequest(t *testing.T) {
+	s := newPatientServer(&http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.URL.Path) }),
+	}, 10)
+	s.nextWait = 10 * time.Second // longer than anything takes here: Shutdown waits for arrivalWait
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Serve(l)
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	answers := bufio.NewReader(conn)
+	get := func(path string) *http.Response {
+		t.Helper()
+		if _, err := io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if page, err := io.ReadAll(resp.Body); err != nil || string(page) != path {
+			t.Fatalf("%q, %v", page, err)
+		}
+		return resp
+	}
+	if get("/1").Close {
+		t.Error("told to leave at the first request")
+	}
+	ended := make(chan error)
+	go func() { ended <- s.Shutdown(t.Context()) }()
+	<-s.stopping
+	if !get("/2").Close {
+		t.Error("not told to leave")
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
