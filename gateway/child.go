@@ -277,8 +277,20 @@ func (c *child) abort() {
 		case <-c.ended:
 		case <-time.After(abortTimeout):
 			c.signal(unix.SIGKILL)
+			c.awaitKilled()
 		}
 	}()
+}
+
+// awaitKilled waits for the end of a process that has got SIGKILL. A preloading process that does
+// not tell of it hangs itself, and is ended with all of its workers.
+func (c *child) awaitKilled() {
+	select {
+	case <-c.ended:
+	case <-time.After(abortTimeout):
+		c.slot.preloader.close()
+		<-c.ended
+	}
 }
 
 // finish has the process finish its request and end, and waits for that.
@@ -289,7 +301,7 @@ func (c *child) finish() {
 	case <-time.After(stopTimeout):
 		c.slot.log.Warn("worker does not end, killing it", "after_ms", stopTimeout.Milliseconds())
 		c.signal(unix.SIGKILL)
-		<-c.ended
+		c.awaitKilled()
 	}
 	c.signal(unix.SIGKILL)
 }

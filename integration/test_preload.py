@@ -45,6 +45,21 @@ def test_preload(workers_site):
     assert not preloading(g) | running(g)
 
 
+def test_preload_hangs(workers_site):
+    """The process that forks the workers, and is told of their ends, is itself stuck."""
+    g = workers_site("--workers", "1", "--preload", "--request-timeout", "2s", "--queue-wait", "3s")
+    [parent] = preloading(g)
+    [worker] = running(g)
+    os.kill(parent, signal.SIGSTOP)
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: Client(g.http).get("/version").status == 200, "all is started again")
+    assert parent not in preloading(g)
+    [parent] = preloading(g)
+    os.kill(parent, signal.SIGSTOP)
+    assert g.stop() == 0
+    assert not preloading(g) | running(g)
+
+
 def test_preload_goes_with_the_gateway(workers_site):
     g = workers_site("--workers", "2", "--preload")
     pids = wait_until(lambda: len(found := preloading(g) | running(g)) == 3 and found, "three run")
