@@ -41,6 +41,9 @@ type Pool struct {
 	// pressure gets something when a request finds no worker free.
 	pressure chan struct{}
 
+	// gone is closed when no worker will ever run.
+	gone chan struct{}
+
 	mu          sync.Mutex
 	queueLength int
 	queueWait   time.Duration
@@ -91,7 +94,7 @@ func (m *member) state() WorkerState {
 
 // NewPool returns a pool of these workers.
 func NewPool(workers []*Worker, opts PoolOptions) *Pool {
-	p := &Pool{logger: opts.Logger, pressure: make(chan struct{}, 1)}
+	p := &Pool{logger: opts.Logger, pressure: make(chan struct{}, 1), gone: make(chan struct{})}
 	p.setLimits(opts)
 	if p.logger == nil {
 		p.logger = slog.Default()
@@ -209,6 +212,10 @@ func (p *Pool) acquire(ctx context.Context) (*lease, error) {
 		return &lease{pool: p, member: m}, nil
 	}
 	p.press()
+	if isClosed(p.gone) {
+		p.mu.Unlock()
+		return nil, ErrNoWorker
+	}
 	if len(p.waiting) >= p.queueLength {
 		p.mu.Unlock()
 		return nil, ErrQueueFull
@@ -226,6 +233,8 @@ func (p *Pool) acquire(ctx context.Context) (*lease, error) {
 		return &lease{pool: p, member: m}, nil
 	case <-timer.C:
 		err = late
+	case <-p.gone:
+		err = ErrNoWorker
 	case <-ctx.Done():
 		err = ctx.Err()
 	}

@@ -195,6 +195,9 @@ func (s *Supervisor) Run() error {
 		s.recycle()
 		s.scale()
 	}
+	if s.failure != nil {
+		close(s.pool.gone) // or requests would wait for what does not come
+	}
 	ended := make(chan struct{})
 	go func() { s.running.Wait(); close(ended) }()
 	for alive := true; alive; {

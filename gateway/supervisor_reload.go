@@ -62,6 +62,10 @@ func (s *Supervisor) prepareReload(ctx context.Context, opts SupervisorOptions) 
 }
 
 func (s *Supervisor) beginReload(r *reload, opts SupervisorOptions) {
+	if isClosed(s.stop) { // Run waits for the workers that there are
+		r.ready <- errStopping
+		return
+	}
 	if s.reload != nil {
 		r.ready <- errReloading
 		return
