@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -67,7 +69,8 @@ func (g *Gateway) open(ctx context.Context, f *front, address string) error {
 	if err != nil {
 		return fmt.Errorf("listening for %s: %w", f.kind, err)
 	}
-	f.listener, f.socket = listeners[0], listeners[0]
+	f.socket = listeners[0]
+	f.listener = &lentListener{Listener: f.socket}
 	g.fronts = append(g.fronts, f)
 	return nil
 }
@@ -169,12 +172,16 @@ func (g *Gateway) shutDown(ctx context.Context, chosen func(*front) bool) {
 }
 
 // A lentListener is a socket while one server accepts from it. It can be taken
-// back: the server sees it closed, and the socket goes on listening.
+// back: the server sees it closed, and the socket goes on listening. It waits
+// out a lack of memory, at which net/http gives up.
 type lentListener struct {
 	net.Listener
 	accepting sync.Mutex // held by Accept
 	taken     atomic.Bool
 }
+
+// acceptPause is how long an Accept waits that has met a lack of memory.
+const acceptPause = 50 * time.Millisecond
 
 func (l *lentListener) Accept() (net.Conn, error) {
 	l.accepting.Lock()
@@ -182,11 +189,17 @@ func (l *lentListener) Accept() (net.Conn, error) {
 	if l.taken.Load() {
 		return nil, net.ErrClosed
 	}
-	conn, err := l.Listener.Accept()
-	if err != nil && l.taken.Load() {
-		return nil, net.ErrClosed
+	for {
+		conn, err := l.Listener.Accept()
+		switch {
+		case err != nil && l.taken.Load():
+			return nil, net.ErrClosed
+		case errors.Is(err, syscall.ENOBUFS), errors.Is(err, syscall.ENOMEM):
+			time.Sleep(acceptPause)
+		default:
+			return conn, err
+		}
 	}
-	return conn, err
 }
 
 func (l *lentListener) Close() error {

@@ -294,3 +294,24 @@ func answerTo(t *testing.T, address, request string) string {
 	}
 	return string(answer)
 }
+
+// shortListener lacks memory for its first connection.
+type shortListener struct {
+	net.Listener
+	accepts int
+}
+
+func (l *shortListener) Accept() (net.Conn, error) {
+	if l.accepts++; l.accepts == 1 {
+		return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.ENOMEM)}
+	}
+	return nil, io.EOF
+}
+
+// TestLackOfMemory: net/http would give the listener up, and the gateway with it.
+func TestLackOfMemory(t *testing.T) {
+	short := &shortListener{}
+	if _, err := (&lentListener{Listener: short}).Accept(); err != io.EOF || short.accepts != 2 {
+		t.Errorf("Accept = %v after %d", err, short.accepts)
+	}
+}
