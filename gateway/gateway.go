@@ -72,7 +72,7 @@ type Gateway struct {
 	replaced []*front // that finish what they have
 	failed   chan error
 
-	running   chan struct{} // closed when Run has begun
+	running   chan struct{} // closed when all fronts accept connections
 	draining  chan struct{} // closed by Drain
 	drainOnce sync.Once
 	inherited inheritance
@@ -225,9 +225,12 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	for _, f := range g.frontsNow() {
 		g.opts.Logger.Info("listening", "kind", f.kind, "address", f.socket.Addr().String())
-		g.serve(f)
 	}
-	close(g.running)
+	replaces := g.inherited.ready != nil
+	g.serveFronts(func(f *front) bool { return !replaces || f.name == "" })
+	if !replaces {
+		close(g.running)
+	}
 	watching, stopWatching := context.WithCancel(ctx)
 	defer stopWatching()
 	go feedWatchdog(watching, g.opts.Logger, g.alive)
@@ -263,12 +266,24 @@ func (g *Gateway) Run(ctx context.Context) error {
 	for range supervised {
 		err = errors.Join(err, <-workersEnded)
 	}
+	g.changing.Lock() // a handover that this cuts short has to end what it has started
+	defer g.changing.Unlock()
 	g.opts.Logger.Info("stopped")
 	return err
 }
 
+// serveFronts has the chosen fronts accept connections.
+func (g *Gateway) serveFronts(chosen func(*front) bool) {
+	for _, f := range g.frontsNow() {
+		if chosen(f) {
+			g.serve(f)
+		}
+	}
+}
+
 // announceReady tells systemd, and the gateway that this one replaces, when
-// the workers are up.
+// the workers are up. Only now does it accept connections that the other one
+// could: should the workers not start, none is lost.
 func (g *Gateway) announceReady() {
 	for _, p := range g.pools {
 		if p.supervisor == nil {
@@ -279,6 +294,10 @@ func (g *Gateway) announceReady() {
 		case <-p.supervisor.done:
 			return
 		}
+	}
+	if g.inherited.ready != nil {
+		g.serveFronts(func(f *front) bool { return f.name != "" })
+		close(g.running)
 	}
 	notify(g.opts.Logger, fmt.Sprintf("MAINPID=%d\n%s", os.Getpid(), daemon.SdNotifyReady))
 	g.announced.Store(true)

@@ -39,6 +39,8 @@ func (g *Gateway) Handover(ctx context.Context, argv []string) error {
 	if g.isDraining() {
 		return errStopping
 	}
+	ctx, cancel := g.untilDraining(ctx)
+	defer cancel()
 	ready, tell, err := os.Pipe()
 	if err != nil {
 		return err
@@ -206,10 +208,10 @@ func (in *inheritance) tellReady() {
 	}
 }
 
-// linger stops accepting and gives clients time to leave.
+// linger stops accepting, for the operator too, and gives clients time to leave.
 func (g *Gateway) linger() {
 	for _, f := range g.frontsNow() {
-		if f.isForClients() {
+		if f.name != "" { // the other one's by now
 			f.listener.Close()
 		}
 	}

@@ -84,6 +84,8 @@ func (g *Gateway) reload(ctx context.Context, read func() (Options, error)) erro
 		return errReloading
 	}
 	defer g.changing.Unlock()
+	ctx, cancel := g.untilDraining(ctx)
+	defer cancel()
 	select {
 	case <-g.running:
 	case <-ctx.Done():
@@ -128,6 +130,19 @@ func (g *Gateway) reload(ctx context.Context, read func() (Options, error)) erro
 		g.replaceFronts(fronts)
 		return nil
 	})
+}
+
+// untilDraining ends a context when the gateway is asked to stop.
+func (g *Gateway) untilDraining(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-g.draining:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 var errStopping = errors.New("the gateway is stopping")

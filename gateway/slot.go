@@ -233,6 +233,8 @@ func (sl *slot) runOnce(state processState) (lived time.Duration, err error) {
 	select {
 	case <-c.ended:
 		c.signal(unix.SIGKILL) // what it left behind
+		// What has left its process group may hold them open, and nobody would answer there.
+		sl.worker.Transport.CloseIdleConnections()
 		err := c.failure()
 		if !c.ready.Load() {
 			s.do(func() { s.diedYoung(sl, err, c.status.Signaled()) })

@@ -19,6 +19,9 @@ APPS = TREE / "integration" / "apps"
 PYTHON = sys.executable
 DEADLINE = 30.0  # seconds after which a wait has failed
 
+# A build with the race detector sleeps at its end, a second by default, so that races are still met.
+os.environ.setdefault("GORACE", "atexit_sleep_ms=50")
+
 
 def wait_until(condition, what, timeout=DEADLINE, interval=0.01):
     """Return condition()'s first true value."""

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import threading
 
@@ -142,6 +143,20 @@ def test_reload_command(site):
     assert alforja(g, "reload").returncode == 0
     wait_until(lambda: not [p for p in before if harness.alive(p)], "the old ones end")
     assert Client(g.http).get("/plain").status == 200
+
+
+def test_a_stop_does_not_wait_for_a_reload(workers_site):
+    g = workers_site("--workers", "1", admin=True)
+    g.version.write_text("hangs")
+    answers = []
+    reloading = threading.Thread(target=lambda: answers.append(alforja(g, "reload")))
+    reloading.start()
+    wait_until(lambda: len(g.logged("worker started")) == 2, "new workers are started")
+    g.process.send_signal(signal.SIGTERM)
+    reloading.join()
+    assert answers[0].returncode == 1
+    assert g.process.wait(harness.DEADLINE) == 0
+    assert not [line for line in g.lines() if "requests cut off" in line["msg"]]
 
 
 def test_reload_command_tells_what_is_wrong(tmp_path, run):

@@ -1,6 +1,5 @@
 """How worker processes are started, watched, replaced and ended."""
 
-import contextlib
 import datetime
 import json
 import os
@@ -14,7 +13,7 @@ import pytest
 import harness
 from counters import load
 from harness import Client, wait_until
-from processes import running, successors
+from processes import running
 
 
 def test_replaced_after_requests(workers_site):
@@ -158,6 +157,17 @@ def test_hung(workers_site, how):
     assert g.logged('workerapp.py\\", line')
     assert g.logged("in hang")
     assert g.logged("in _bystander")
+
+
+def test_what_a_dead_worker_has_forked_gets_no_request(workers_site):
+    """It holds the connections to the gateway open, which were kept for the next request."""
+    g = workers_site("--workers", "1", "--request-timeout", "5s")
+    assert Client(g.http).get("/job").text == "begun"
+    [first] = running(g)
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: len(g.logged("worker ready")) == 2, "the second is ready")
+    assert Client(g.http).get("/version").text == "1"
+    assert len(g.logged("worker started")) == 2
 
 
 def test_a_slow_start_is_no_hang(workers_site):
@@ -342,28 +352,6 @@ def test_crash_loops_back_off(workers_site):
     wait_until(lambda: Client(g.http).get("/version").text == "2", "it comes back", timeout=20)
 
 
-def test_replaced_by_another_program(workers_site, chain):
-    """SIGUSR2 under load: the next gateway takes the sockets, and nobody is refused."""
-    g = workers_site("--workers", "2")
-    chain.append(g)
-    pid = g.pid
-    with load(g, 8):
-        for n in range(1, 6):
-            os.kill(pid, signal.SIGUSR2)
-            wait_until(lambda n=n: len(successors(g)) == n, "another is started")
-            wait_until(lambda p=pid: not harness.alive(p) or zombie(p), f"{pid} has ended")
-            pid = successors(g)[-1]
-    assert g.process.wait(harness.DEADLINE) == 0
-    assert Client(g.http).get("/version").text == "1"
-    assert harness.alive(pid)
-
-
-def zombie(pid):
-    """Whether a process has ended and waits to be asked for its status."""
-    with contextlib.suppress(FileNotFoundError):
-        return open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] == "Z"
-
-
 def test_not_reloaded_to_what_crashes(workers_site):
     """Told at once, not when the time to start has passed."""
     g = workers_site("--workers", "2")
@@ -371,19 +359,6 @@ def test_not_reloaded_to_what_crashes(workers_site):
     g.process.send_signal(signal.SIGHUP)
     [line] = g.logged("not reloaded, everything stays as it was")
     assert "signal: segmentation fault" in line["err"]
-    assert Client(g.http).get("/version").text == "1"
-
-
-@pytest.mark.parametrize("version", ["broken", "broken late"])
-def test_not_replaced_by_what_does_not_start(workers_site, chain, version):
-    g = workers_site("--workers", "2")
-    chain.append(g)
-    g.version.write_text(version)
-    with load(g):
-        g.process.send_signal(signal.SIGUSR2)
-        [line] = g.logged("not replaced, everything stays as it was")
-    assert "the new gateway is not ready: it has ended" in line["err"]
-    assert g.process.poll() is None
     assert Client(g.http).get("/version").text == "1"
 
 

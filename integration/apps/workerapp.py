@@ -23,7 +23,7 @@ _hoard = []
 
 
 class Root(Directory):
-    _q_exports = ["", "pid", "counter", "leak", "hang", "sleep", "version", "lie"]
+    _q_exports = ["", "pid", "counter", "leak", "hang", "job", "sleep", "version", "lie"]
 
     def _q_index(self):
         return "index"
@@ -46,6 +46,14 @@ class Root(Directory):
         for i in range(0, len(_hoard[-1]), 4096):
             _hoard[-1][i] = 1
         return "leaked"
+
+    def job(self):
+        """Have something done by a process that no longer belongs to the worker."""
+        if os.fork() == 0:
+            os.setsid()
+            time.sleep(10)
+            os._exit(0)
+        return "begun"
 
     def sleep(self):
         demo.pause(demo.text_field("ms"))
