@@ -47,18 +47,19 @@ func (s *Store) DeleteIdle(ctx context.Context, idle time.Duration) (deleted, re
 	return deleted, remaining, err
 }
 
-// An expiry deletes idle sessions. What it has locked goes to a goroutine that deletes it:
-// the file system needs as long for that as all before does. It is started when there are many.
+// An expiry deletes idle sessions. What it has locked goes to a goroutine that unlinks it, and
+// on to one that closes the file, which is when the file system frees it: each takes as long as all
+// before. They are started when there are many.
 type expiry struct {
 	store *Store
 	dirs  *dirs
 	idle  time.Duration
 
-	shard shard // of dir
-	dir   int   // where the last session was found, or -1
-	taken int
-	queue chan func()
-	ended chan struct{}
+	shard    shard // of dir
+	dir      int   // where the last session was found, or -1
+	taken    int
+	deleting *stage // nil until there are many, as is closing
+	closing  *stage
 
 	deleted int   // by what is given, as is first
 	first   error // of what could not be deleted
@@ -90,7 +91,7 @@ func (x *expiry) take(e entry) error {
 		leave()
 		return err
 	}
-	d := doomed{id: e.id, dir: x.dir, fd: fd, dev: e.stat.Dev, ino: e.stat.Ino, leave: leave}
+	d := &doomed{id: e.id, dir: x.dir, fd: fd, dev: e.stat.Dev, ino: e.stat.Ino, leave: leave}
 	x.give(func() { x.delete(d) })
 	return nil
 }
@@ -154,28 +155,42 @@ func (x *expiry) lock(id string) (fd int, err error) {
 
 // give has work done behind all that was given before.
 func (x *expiry) give(work func()) {
-	if x.queue != nil {
-		x.queue <- work
+	if x.deleting != nil {
+		x.deleting.queue <- work
 		return
 	}
 	work()
-	if x.taken++; x.taken < many {
-		return
+	if x.taken++; x.taken == many {
+		x.closing, x.deleting = startStage(), startStage()
 	}
-	x.queue, x.ended = make(chan func(), many), make(chan struct{})
-	go x.work()
 }
 
-func (x *expiry) work() {
-	defer close(x.ended)
-	for work := range x.queue {
-		work()
-	}
+// A stage is a goroutine that does what it is given, in order.
+type stage struct {
+	queue chan func()
+	ended chan struct{}
+}
+
+func startStage() *stage {
+	s := &stage{queue: make(chan func(), many), ended: make(chan struct{})}
+	go func() {
+		defer close(s.ended)
+		for work := range s.queue {
+			work()
+		}
+	}()
+	return s
+}
+
+// end waits until all is done.
+func (s *stage) end() {
+	close(s.queue)
+	<-s.ended
 }
 
 // delete deletes a session if it is the one that was listed, and still idle. session3 does not ask for
 // the flock before it truncates or unlinks a file: this looks at the last moment.
-func (x *expiry) delete(d doomed) {
+func (x *expiry) delete(d *doomed) {
 	deleted, err := unlinkIf(d.dir, d.id, d.fd, func(now *unix.Stat_t) bool {
 		same := now.Ino == d.ino && now.Dev == d.dev
 		return same && time.Since(modified(now)) > x.idle
@@ -184,6 +199,14 @@ func (x *expiry) delete(d doomed) {
 		x.deleted++
 	}
 	x.note(d.id, err)
+	if x.closing != nil {
+		x.closing.queue <- d.close
+	} else {
+		d.close()
+	}
+}
+
+func (d *doomed) close() {
 	unix.Close(d.fd)
 	d.leave()
 }
@@ -196,19 +219,20 @@ func (x *expiry) note(id string, err error) {
 
 // settle waits until all that was given is done.
 func (x *expiry) settle() {
-	if x.queue != nil {
-		settled := make(chan struct{})
-		x.give(func() { close(settled) })
-		<-settled
+	if x.deleting == nil {
+		return
 	}
+	settled := make(chan struct{})
+	x.deleting.queue <- func() { x.closing.queue <- func() { close(settled) } }
+	<-settled
 }
 
 // end waits until all is deleted, and returns the first error of that.
 func (x *expiry) end() error {
 	x.leaveDir()
-	if x.queue != nil {
-		close(x.queue)
-		<-x.ended
+	if x.deleting != nil {
+		x.deleting.end()
+		x.closing.end()
 	}
 	return x.first
 }

@@ -87,10 +87,12 @@ func TestExpireLooksAtTheLastMoment(t *testing.T) {
 				t.Fatal(err)
 			}
 			err := s.with("test", "", func(d *dirs) error {
-				x := &expiry{store: s, dirs: d, idle: time.Minute, dir: -1, queue: make(chan func(), many), ended: make(chan struct{})}
+				x := &expiry{store: s, dirs: d, idle: time.Minute, dir: -1, deleting: startStage(), closing: startStage()}
+				used := make(chan struct{})
+				x.give(func() { <-used })
 				err := d.walk(t.Context(), start, x.take)
 				err = errors.Join(err, use(file))
-				go x.work()
+				close(used)
 				err = errors.Join(err, x.end())
 				if deleted := x.deleted == 1; deleted != (name == "not at all") {
 					t.Errorf("deleted: %v", deleted)
@@ -104,14 +106,14 @@ func TestExpireLooksAtTheLastMoment(t *testing.T) {
 	}
 }
 
-// Before an expiry rests, all that it has taken is deleted: the goroutine works no longer than it does.
+// Before an expiry rests, all that it has taken is deleted: the goroutines work no longer than it does.
 func TestExpireSettles(t *testing.T) {
 	s := openStore(t, filepath.Join(t.TempDir(), "sessions"))
 	x := &expiry{store: s, dir: -1}
 	x.settle() // of nothing
 	left := 0
 	for range 3 * many {
-		x.give(func() { x.delete(doomed{id: "none", dir: s.dirs.sessions, fd: -1, leave: func() { left++ }}) })
+		x.give(func() { x.delete(&doomed{id: "none", dir: s.dirs.sessions, fd: -1, leave: func() { left++ }}) })
 	}
 	x.settle()
 	if left != 3*many {
@@ -186,13 +188,13 @@ func TestExpireOfManyDirectories(t *testing.T) {
 	}
 }
 
-// What cannot be deleted is told at the end, by the goroutine too, and keeps it from nothing else.
+// What cannot be deleted is told at the end, by the goroutines too, and keeps it from nothing else.
 func TestExpireTellsWhatItCannotDelete(t *testing.T) {
 	s := openStore(t, filepath.Join(t.TempDir(), "sessions"))
 	for _, before := range []int{0, many} {
 		x, left := &expiry{store: s, dir: -1}, 0
 		doom := func(id string, fd int) {
-			x.give(func() { x.delete(doomed{id: id, fd: fd, leave: func() { left++ }}) })
+			x.give(func() { x.delete(&doomed{id: id, fd: fd, leave: func() { left++ }}) })
 		}
 		gone, err := os.CreateTemp(t.TempDir(), "")
 		if err != nil {
@@ -215,7 +217,7 @@ func TestExpireTellsWhatItCannotDelete(t *testing.T) {
 		if want := "expire session a"; !errors.Is(err, unix.EBADF) || !strings.Contains(err.Error(), want) {
 			t.Errorf("after %d: %v, want %q and %v", before, err, want, unix.EBADF)
 		}
-		if left != before+2 || x.deleted != 0 || (x.queue != nil) != (before == many) {
+		if left != before+2 || x.deleted != 0 || (x.deleting != nil) != (before == many) {
 			t.Errorf("after %d: left %d locks, deleted %d", before, left, x.deleted)
 		}
 	}
