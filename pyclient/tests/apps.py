@@ -177,5 +177,17 @@ def create_publisher():
     return Publisher(WorkerPages(), display_exceptions="plain")
 
 
+class LazyPublisher(Publisher):
+    """Leaves a request's body where it is, or closes it."""
+
+    def parse_request(self, request):
+        if request.get_environ("QUERY_STRING") == "close":
+            request.stdin.close()
+
+
+def create_lazy():
+    return LazyPublisher(WorkerPages())
+
+
 def create_broken():
     raise RuntimeError("cannot be made")

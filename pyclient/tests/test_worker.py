@@ -343,3 +343,15 @@ def test_a_connection_is_not_kept_when_its_end_is_in_doubt(worker, path):
         conn.sendall(block(path, ALFORJA_KEEP="t", QUERY_STRING="n=5"))
         answer = read_all(conn)  # to its end: the worker closes
     assert answer.startswith(b"Status: ") and b"Alforja-Keep" not in answer
+
+
+@pytest.mark.parametrize("query", ["", "close"])
+def test_a_connection_is_not_kept_with_a_body_unread(worker, query):
+    """It would be closed with the next request on its way."""
+    process = worker(factory="apps.create_lazy")
+    for _ in range(2):  # and the worker goes on
+        with process.connect() as conn:
+            post = {**GET, "REQUEST_METHOD": "POST", "PATH_INFO": "/", "QUERY_STRING": query}
+            conn.sendall(scgi({"CONTENT_LENGTH": "3", **post, "ALFORJA_KEEP": "t"}) + b"abc")
+            answer = read_all(conn)
+    assert answer.endswith(b"hello") and b"Alforja-Keep" not in answer

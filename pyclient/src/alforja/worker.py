@@ -124,7 +124,7 @@ class Worker:
             what = environ.get("REQUEST_METHOD", "") + " " + environ.get("PATH_INFO", "")
             kept = self._respond(environ, body, output)
             output.flush()
-            return kept and body.read(1) == b""
+            return kept
         except BadRequest as err:
             log(f"{what} answered with 400: {err}")
             _send_error(output, 400)
@@ -142,7 +142,7 @@ class Worker:
         with_body = environ.get("REQUEST_METHOD") != "HEAD"
         try:
             response = self._publisher.process(body, environ)
-            if keep and not self._stopped and _length_is_known(response):
+            if keep and not self._stopped and _length_is_known(response) and _is_read(body):
                 response.set_header("Alforja-Keep", keep)
             else:
                 keep = ""
@@ -179,6 +179,14 @@ def _length_is_known(response: Any) -> bool:
         and "transfer-encoding" not in response.headers
         and response.get_status_code() not in (204, 304)
     )
+
+
+def _is_read(body: Any) -> bool:
+    """Whether nothing is left of a request's body, which would begin the next request.
+
+    An application that has closed it may have left some.
+    """
+    return not body.closed and body.read(1) == b""
 
 
 def _send_error(output: Output, status: int, with_body: bool = True) -> None:
