@@ -106,7 +106,9 @@ func AccessLog(log RequestLog, next http.Handler) http.Handler {
 			}
 			log(r.Context(), access)
 		}()
-		next.ServeHTTP(counted, r.WithContext(context.WithValue(r.Context(), recordKey{}, &access.record)))
+		recorded := r.WithContext(context.WithValue(r.Context(), recordKey{}, &access.record))
+		defer removeForm(recorded)
+		next.ServeHTTP(counted, recorded)
 		access.Cut = false
 	})
 }

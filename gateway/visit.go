@@ -79,8 +79,18 @@ func (s *Sessions) locks(r *http.Request) bool {
 // committed.
 func (v *visit) answer(next http.Handler, w http.ResponseWriter, r *http.Request) {
 	committing := &committingWriter{ResponseWriter: w, ctx: r.Context(), visit: v}
-	next.ServeHTTP(committing, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
+	r = r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
+	defer removeForm(r)
+	next.ServeHTTP(committing, r)
 	_ = committing.commit() // it has answered and logged what failed
+}
+
+// removeForm removes the files of an upload that a handler has had parsed. Who has made a request does
+// that (net/http, package scgi), but for the one that it has made, not for a copy of it.
+func removeForm(r *http.Request) {
+	if r.MultipartForm != nil {
+		_ = r.MultipartForm.RemoveAll()
+	}
 }
 
 // store has a directive carried out, as Sessions.store does. In a worker

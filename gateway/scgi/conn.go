@@ -100,6 +100,11 @@ func (c *conn) call(w *response, req *http.Request) (ok bool) {
 		c.server.logger().Error("scgi: panic in handler",
 			"method", req.Method, "path", req.URL.Path, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 	}()
+	defer func() { // as net/http does
+		if req.MultipartForm != nil {
+			_ = req.MultipartForm.RemoveAll()
+		}
+	}()
 	c.server.handler().ServeHTTP(w, req)
 	return true
 }
