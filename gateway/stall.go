@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"bufio"
 	"io"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -30,7 +32,9 @@ func BoundStalls(limit time.Duration, next http.Handler) http.Handler {
 		}
 		s.boundRest()
 		next.ServeHTTP(s, r)
-		s.begin() // what is still buffered, net/http writes by itself
+		if !s.hijacked { // then the connection is the handler's
+			s.begin() // what is still buffered, net/http writes by itself
+		}
 	})
 }
 
@@ -45,6 +49,7 @@ type stallWriter struct {
 	limit       time.Duration
 	body        *stallBody // of the request; nil for none
 	multiplexed bool       // the connection has other requests beside this one
+	hijacked    bool
 }
 
 // begin is what comes before anything that may write.
@@ -90,6 +95,13 @@ func (w *stallWriter) FlushError() error {
 	w.begin()
 	defer w.end()
 	return w.deadlines.Flush()
+}
+
+// Hijack is what http.ResponseController calls.
+func (w *stallWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffered, err := w.deadlines.Hijack()
+	w.hijacked = w.hijacked || err == nil
+	return conn, buffered, err
 }
 
 // Unwrap lets http.ResponseController reach the server's own writer.

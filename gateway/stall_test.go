@@ -180,3 +180,34 @@ func dialled(t *testing.T, server *httptest.Server, request string) net.Conn {
 	}
 	return conn
 }
+
+// Who hijacks a connection has it for as long as it likes.
+func TestHijackedConnectionHasNoDeadline(t *testing.T) {
+	t.Parallel()
+	const limit = 50 * time.Millisecond
+	served := make(chan net.Conn, 1)
+	handler := BoundStalls(limit, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+		}
+		served <- conn
+	}))
+	returned := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler.ServeHTTP(w, r)
+		close(returned)
+	}))
+	t.Cleanup(server.Close)
+	dialled(t, server, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	conn := <-served
+	if conn == nil {
+		t.FailNow()
+	}
+	defer conn.Close()
+	<-returned
+	time.Sleep(2 * limit)
+	if _, err := io.WriteString(conn, "hello"); err != nil {
+		t.Error(err)
+	}
+}
