@@ -51,7 +51,7 @@ func (p *Proxy) fileOf(resp *http.Response) string {
 // response's headers. The response's own body is nobody's. What is no file
 // below one of the directories is answered 404, as lighttpd does, and logged.
 func (p *Proxy) sendFile(w http.ResponseWriter, r *http.Request, resp *http.Response, body *workerBody, path string) {
-	_, _ = io.CopyN(io.Discard, body, copyBytes) // its end, if it is near, so that the connection is kept
+	dropped, _ := io.CopyN(io.Discard, body, copyBytes) // its end, if it is near, so that the connection is kept
 	body.Close()
 	file, info, err := openBelowAny(p.Sendfile, path)
 	if err != nil {
@@ -67,6 +67,9 @@ func (p *Proxy) sendFile(w http.ResponseWriter, r *http.Request, resp *http.Resp
 		if name != sendfileHeader && name != "Content-Length" {
 			header[name] = values
 		}
+	}
+	if dropped > 0 || resp.ContentLength > 0 {
+		header.Del("Content-Encoding") // said how the body was encoded that nobody gets
 	}
 	serveFile(w, r, file, info)
 }

@@ -61,7 +61,7 @@ type spoolFile struct {
 	*os.File
 	spool    *Spool
 	size     int64
-	reserved int64
+	reserved atomic.Int64
 }
 
 // create makes a file with room for length bytes, where the file system can
@@ -75,7 +75,8 @@ func (s *Spool) create(length int64) (*spoolFile, error) {
 		s.giveBack(length)
 		return nil, err
 	}
-	f := &spoolFile{File: file, spool: s, reserved: length}
+	f := &spoolFile{File: file, spool: s}
+	f.reserved.Store(length)
 	if err = os.Remove(file.Name()); err == nil && length > 0 {
 		err = unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, length)
 		if errors.Is(err, unix.EOPNOTSUPP) {
@@ -101,11 +102,11 @@ func (f *spoolFile) fill(from io.Reader) error {
 }
 
 func (f *spoolFile) Write(p []byte) (int, error) {
-	if more := f.size + int64(len(p)) - f.reserved; more > 0 {
+	if more := f.size + int64(len(p)) - f.reserved.Load(); more > 0 {
 		if err := f.spool.reserve(more); err != nil {
 			return 0, err
 		}
-		f.reserved += more
+		f.reserved.Add(more)
 	}
 	n, err := f.File.Write(p)
 	f.size += int64(n)
@@ -114,8 +115,7 @@ func (f *spoolFile) Write(p []byte) (int, error) {
 
 // Close may be called again.
 func (f *spoolFile) Close() error {
-	f.spool.giveBack(f.reserved)
-	f.reserved = 0
+	f.spool.giveBack(f.reserved.Swap(0))
 	return f.File.Close()
 }
 

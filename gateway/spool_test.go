@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -82,6 +83,25 @@ func TestResponsesBeyondTheSpool(t *testing.T) {
 		}
 		if w.Body.Len() != size || most != want || p.Spool.used.Load() != 0 || busy(p.Pool) != 0 {
 			t.Errorf("limit %d: %d bytes, %d in files and %d afterwards, %d busy", limit, w.Body.Len(), most, p.Spool.used.Load(), busy(p.Pool))
+		}
+	}
+}
+
+// TestSpoolFileClosedTwiceAtOnce: a transport and a handler may close one request's body at one time.
+func TestSpoolFileClosedTwiceAtOnce(t *testing.T) {
+	s := NewSpool(1 << 20)
+	for range 500 {
+		f, err := s.create(100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var closing sync.WaitGroup
+		for range 2 {
+			closing.Go(func() { _ = f.Close() })
+		}
+		closing.Wait()
+		if used := s.used.Load(); used != 0 {
+			t.Fatalf("%d bytes are in use", used)
 		}
 	}
 }

@@ -111,6 +111,10 @@ def test_files(gateway, tmp_path):
 
     assert sent(files / "report.pdf").body == b"0123456789"
     assert "X-Sendfile" not in sent(files / "report.pdf").headers
+    as_gzip = browser.get(
+        f"/echo-header?name=X-Sendfile&value={files / 'report.pdf'}&encoding=gzip"
+    )  # is said of the page, which nobody gets
+    assert (as_gzip.headers["Content-Encoding"], as_gzip.body) == (None, b"0123456789")
     for path in (files / "link", tmp_path / "secret", "/etc/passwd", files / ".." / "secret"):
         assert sent(path).status == 404, path
     g.logged("file not sent")

@@ -108,8 +108,10 @@ class Root(demo.Root):
         return get_request().get_url()
 
     def echo_header(self):
-        """Set the response header `name` to `value`, both unchecked."""
+        """Set the response header `name` to `value`, both unchecked, and the page's `encoding`."""
         get_response().set_header(str(get_field("name", "X-Echo")), str(get_field("value", "")))
+        if get_field("encoding"):
+            get_response().set_header("Content-Encoding", str(get_field("encoding")))
         return "echoed\n"
 
     def environ(self):
