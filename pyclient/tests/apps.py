@@ -134,7 +134,18 @@ class BasketSession(DictSession):
 class WorkerPages(Directory):
     """What the tests of a worker process ask for."""
 
-    _q_exports = ["", "big", "body", "environ", "slow", "badstream", "setlength", "exit", "fds"]
+    _q_exports = [
+        "",
+        "big",
+        "body",
+        "environ",
+        "slow",
+        "badstream",
+        "setlength",
+        "split",
+        "exit",
+        "fds",
+    ]
 
     def _q_index(self):
         return "hello"
@@ -164,6 +175,11 @@ class WorkerPages(Directory):
 
     def setlength(self):
         get_response().set_header("Content-Length", "2")
+        return "hello"
+
+    def split(self):
+        """As an application that has its users choose a value, with the header's end in it."""
+        get_response().set_cookie("a", "1\r\nContent-Length: 5\r\n\r\nhello" + "x" * 100)
         return "hello"
 
     def exit(self):

@@ -355,3 +355,25 @@ def test_a_connection_is_not_kept_with_a_body_unread(worker, query):
             conn.sendall(scgi({"CONTENT_LENGTH": "3", **post, "ALFORJA_KEEP": "t"}) + b"abc")
             answer = read_all(conn)
     assert answer.endswith(b"hello") and b"Alforja-Keep" not in answer
+
+
+def test_a_connection_is_not_kept_with_a_body_given_up(worker):
+    """What comes of it yet would be read as a request."""
+    process = worker(arguments=["--timeout", "0.3"], factory="apps.create_lazy")
+    with process.connect() as conn:
+        post = {**GET, "REQUEST_METHOD": "POST", "PATH_INFO": "/"}
+        conn.sendall(scgi({"CONTENT_LENGTH": "300", **post, "ALFORJA_KEEP": "t"}) + b"abc")
+        answer = read_all(conn)
+    assert answer.endswith(b"hello") and b"Alforja-Keep" not in answer
+
+
+def test_the_promise_to_keep_ends_the_header(worker):
+    """A value that ends the header leaves none in it: the rest would begin the next response."""
+    process = worker()
+    with process.connect() as conn:
+        assert ask_on(conn, block(ALFORJA_KEEP="t")).headers[-1] == ("Alforja-Keep", "t")
+        conn.sendall(block("/split", ALFORJA_KEEP="t"))
+        answer = b""
+        while b"Alforja-Keep: t\r\n\r\nhello" not in answer:
+            answer += conn.recv(65536)
+    assert b"Alforja-Keep" not in answer.partition(b"\r\n\r\n")[0]

@@ -90,6 +90,17 @@ def _body(conn: socket.socket, begun: bytes, content_length: str) -> io.Buffered
     return io.BufferedReader(_Body(conn, begun, length), _RECV)
 
 
+def is_read(body: io.BufferedIOBase) -> bool:
+    """Whether all of a request's body has been read: what is left would begin the next request.
+
+    An application that has closed it may have left some.
+    """
+    if body.closed or body.read(1) != b"":
+        return False
+    raw = getattr(body, "raw", None)
+    return not isinstance(raw, _Body) or raw.complete
+
+
 class _Body(io.RawIOBase):
     """A request's body: what came along with the header, then the socket."""
 
@@ -97,6 +108,12 @@ class _Body(io.RawIOBase):
         self._conn = conn
         self._begun = begun
         self._left = length
+        self._given_up = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of it has come."""
+        return self._left == 0
 
     def readable(self) -> bool:
         return True
@@ -108,12 +125,15 @@ class _Body(io.RawIOBase):
             self._begun = self._begun[size:]
             size = len(part)
             buffer[:size] = part
+        elif self._given_up:
+            size = 0
         elif size:
             try:
                 size = self._conn.recv_into(buffer, size)
             except OSError:
                 # Quixote answers 400 to a body that ends early; an exception would be a 500.
-                size = self._left = 0
+                self._given_up = True
+                size = 0
         self._left -= size
         return size
 

@@ -28,7 +28,7 @@ from typing import Any, Callable, Iterable, Iterator
 
 from alforja.exchange import close_exchange, open_exchange
 from alforja.preload import preload_socket, serve_forks
-from alforja.scgi import BadRequest, Output, PeerGone, read_request
+from alforja.scgi import BadRequest, Output, PeerGone, is_read, read_request
 
 _LISTEN_FDS_START = 3  # sd_listen_fds(3)
 
@@ -142,8 +142,8 @@ class Worker:
         with_body = environ.get("REQUEST_METHOD") != "HEAD"
         try:
             response = self._publisher.process(body, environ)
-            if keep and not self._stopped and _length_is_known(response) and _is_read(body):
-                response.set_header("Alforja-Keep", keep)
+            if keep and not self._stopped and _length_is_known(response) and is_read(body):
+                _promise_to_keep(response, keep)
             else:
                 keep = ""
             response.write(output, include_body=with_body)
@@ -181,12 +181,14 @@ def _length_is_known(response: Any) -> bool:
     )
 
 
-def _is_read(body: Any) -> bool:
-    """Whether nothing is left of a request's body, which would begin the next request.
+def _promise_to_keep(response: Any, token: str) -> None:
+    """Have the last line of the header promise it.
 
-    An application that has closed it may have left some.
+    An application that lets its users write into its header lets them end it, and what they make
+    of the body's length then holds. The promise is in the body there, and means nothing.
     """
-    return not body.closed and body.read(1) == b""
+    generate_headers = response.generate_headers
+    response.generate_headers = lambda: [*generate_headers(), ("Alforja-Keep", token)]
 
 
 def _send_error(output: Output, status: int, with_body: bool = True) -> None:
@@ -308,7 +310,8 @@ def load_factory(name: str) -> Callable[[], Any]:
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     options = _parser().parse_args(arguments)
-    faulthandler.enable()
+    if sys.stderr is not None:
+        faulthandler.enable()
     # Where they go to the gateway's log, what is printed is to be there at once, in its order.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
