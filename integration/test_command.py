@@ -223,6 +223,7 @@ def test_check_says_everything_by_line(tmp_path):
         ("worker_user = 'no-such-user'\n", "user of the workers"),
         ("https = ['127.0.0.1:0']\ntls_cert = '/none'\ntls_key = '/none'\n", "/none"),
         ("mode = 'sharde'\n", "want one of"),
+        ("socket_mode = 0o660\n", "alforja.toml:5: socket_mode: wants a text in quotes"),
         ("admin = ['0.0.0.0:1']\n", "can be reached from elsewhere"),
         ("static = ['/s=/no/such/dir']\n", "/no/such/dir"),
         ("store_mode = '0777'\n", "alforja.toml:5: "),

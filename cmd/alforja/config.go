@@ -154,10 +154,15 @@ func setFlag(flag *pflag.Flag, value any) error {
 		return list.Replace(words)
 	}
 	switch value.(type) {
-	case string, int64, float64, bool:
-		return flag.Value.Set(fmt.Sprint(value))
+	case string:
+	case int64, float64, bool:
+		if flag.Value.Type() == "string" { // a mode of 0o660 is 432 by now
+			return fmt.Errorf("wants a text in quotes, and has %v", value)
+		}
+	default:
+		return fmt.Errorf("wants one value, and has %v", value)
 	}
-	return fmt.Errorf("wants one value, and has %v", value)
+	return flag.Value.Set(fmt.Sprint(value))
 }
 
 // stringList reads a list of strings, or one string as a list of one.
