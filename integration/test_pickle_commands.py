@@ -291,6 +291,27 @@ def test_large_pickle(tmp_path):
     assert done.stdout == path.read_bytes()
 
 
+def test_recode_in_place(tmp_path):
+    """The file is given its new content whole, keeps its mode, and stays when there is no room."""
+    path, link = tmp_path / "session", tmp_path / "link"
+    path.write_bytes(pickle.dumps(b"x" * 200_000, 4))
+    path.chmod(0o640)
+    link.symlink_to(path)
+    before = path.read_bytes()
+    command = f"ulimit -f 100; exec {BINARY} pickle recode --protocol 2 {link} -o {link}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=30)
+    assert done.returncode == 1
+    assert b"session stays as it was: " in done.stderr and b"file too large" in done.stderr
+    assert path.read_bytes() == before
+    assert alforja("recode", "--protocol", "2", link, "-o", link).returncode == 0
+    assert (
+        path.read_bytes()[:2] == b"\x80\x02" and pickle.loads(path.read_bytes()) == b"x" * 200_000
+    )
+    assert path.stat().st_mode & 0o777 == 0o640 and link.is_symlink()
+    assert alforja("recode", path, "-o", "/dev/stdout").stdout == pickle.dumps(b"x" * 200_000, 4)
+    assert sorted(x.name for x in tmp_path.iterdir()) == ["link", "session"]
+
+
 def test_no_binary_on_a_terminal(tmp_path):
     path = tmp_path / "p"
     path.write_bytes(b"N.")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -73,11 +74,40 @@ func (r *recode) run(cmd *cobra.Command, args []string) error {
 		return explained(path, err)
 	}
 	if r.output != "" {
-		// What sessions hold is nobody else's business.
-		return os.WriteFile(r.output, again, 0o600)
+		return replaceFile(r.output, again)
 	}
 	_, err = cmd.OutOrStdout().Write(again)
 	return err
+}
+
+// replaceFile gives a file other content, all of it or, after an error, none: it
+// may be the one that was read. What sessions hold is nobody else's business:
+// a new file is its owner's alone.
+func replaceFile(path string, data []byte) error {
+	mode := os.FileMode(0o600)
+	if info, err := os.Stat(path); err == nil {
+		if !info.Mode().IsRegular() { // a pipe, or /dev/stdout
+			return os.WriteFile(path, data, mode)
+		}
+		mode = info.Mode().Perm()
+		if path, err = filepath.EvalSymlinks(path); err != nil {
+			return err
+		}
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".alforja-")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(mode), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+		return fmt.Errorf("%s stays as it was: %w", path, err)
+	}
+	return nil
 }
 
 func (r *recode) value(data []byte) (pickle.Value, error) {
