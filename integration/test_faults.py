@@ -8,6 +8,7 @@ import threading
 import pytest
 
 import harness
+from administration import AdminConnection
 from harness import Client, wait_until
 
 
@@ -124,6 +125,31 @@ def test_a_worker_killed_in_mid_request(gateway, tmp_path, mode):
     assert browser.get("/counter").text == "2"
     if mode == "managed":  # stock scgi_server's parent lives on and forks another child
         wait_until(lambda: g.workers() != workers, "the dead worker is replaced")
+
+
+def test_whoever_reads_the_log_goes(tmp_path):
+    """As with `alforja serve 2>&1 | logger` when that is started again."""
+    front = tmp_path / "front"
+    process = subprocess.Popen(
+        [
+            harness.BINARY, "serve", "--http", f"unix:{front}", "--store", f"directory:{tmp_path}/s",
+            "--workers", "1", "--", *harness.managed(),
+        ],
+        stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(harness.APPS)},
+    )  # fmt: skip
+    try:
+        while "worker ready" not in process.stderr.readline():
+            pass
+        process.stderr.close()
+        for _ in range(3):
+            connection = AdminConnection(str(front))
+            connection.request("GET", "/plain", headers={"Host": "x"})
+            assert connection.getresponse().status == 200
+            connection.close()
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        assert process.wait(harness.DEADLINE) == 0
 
 
 def test_killed_from_outside_while_a_request_runs(gateway, tmp_path):

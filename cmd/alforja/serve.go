@@ -179,6 +179,7 @@ func addSharedFlags(flags *pflag.FlagSet, s *settings) {
 func serve(ctx context.Context, s *settings, logTo io.Writer, again func() (*settings, error), ready func(*gateway.Gateway)) error {
 	// From the first moment: by default each of these ends the program.
 	reopen := caught(syscall.SIGUSR1)
+	caught(syscall.SIGPIPE) // without a reader of its log it serves on: the write fails. Children do not inherit this
 	var hangup, replace <-chan os.Signal
 	if again != nil {
 		hangup, replace = caught(syscall.SIGHUP), caught(syscall.SIGUSR2)
