@@ -454,6 +454,30 @@ def test_configuration_file(some, tmp_path):
     ).stdout.startswith("0 s")
 
 
+@pytest.fixture
+def costly(tmp_path):
+    """A directory with one session that gateways serve, and that takes more memory to be looked into."""
+    make(tmp_path / "costly", "big", "alonso", seen=[[] for _ in range(1_300_000)])
+    return tmp_path / "costly"
+
+
+def test_delete_says_whom_it_cannot_look_at(costly):
+    store = ["--store", f"directory:{costly}"]
+    sessions("verify", *store)
+    assert "may be theirs" in sessions("delete", *store, "--yes", "--user", "alonso", code=1).stderr
+    assert (costly / "big").exists()
+    sessions("delete", *store, "--yes", "big")
+    assert not (costly / "big").exists()
+
+
+def test_verify_by_the_configured_memory(costly, tmp_path):
+    config = tmp_path / "alforja.toml"
+    config.write_text(f"store = 'directory:{costly}'\nsession_memory = '8M'\n")
+    assert "MaxMemory" in sessions("verify", "--config", config, code=1).stdout
+    [listed] = lines("list", "--config", config, "--json")
+    assert "MaxMemory" in listed["error"]
+
+
 def test_a_deleted_session_stays_deleted(gateway, tmp_path):
     """delete waits for the request that has the session, and its save brings nothing back."""
     g = gateway("--workers", "2")

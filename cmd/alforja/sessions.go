@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"alforja/gateway"
-	"alforja/pickle"
 	"alforja/store"
 	"alforja/store/catalog"
 	"alforja/store/dated"
@@ -77,7 +76,7 @@ type operator struct {
 	asJSON bool
 	yes    bool
 
-	judge *pickle.Policy // by --policy and --allow; nil refuses nothing
+	judge catalog.Judge // by --policy and --allow, and the configuration file's session_memory
 }
 
 // addSettings adds flags that have a key in the configuration file.
@@ -137,9 +136,10 @@ func (o *operator) prepare() error {
 	if err != nil {
 		return usageError{fmt.Errorf("--allow: %w", err)}
 	}
+	o.judge.Limits.MaxMemory = int(o.sessionMemory) // 0 is its default
 	switch o.policy {
 	case "enforce", "strict":
-		o.judge = policy
+		o.judge.Policy = policy
 	case "report", "": // "": the command takes no policy
 	default:
 		return oneOf("policy", o.policy, "enforce", "strict", "report")
@@ -225,15 +225,6 @@ func (o *operator) openPlain(cmd *cobra.Command, spec string, create bool) (stor
 		return nil, err
 	}
 	return s.openStore(logger)
-}
-
-// check judges a state by policy.
-func check(state []byte, policy *pickle.Policy) error {
-	report, err := pickle.Verify(state, pickle.Limits{})
-	if err == nil && policy != nil {
-		err = policy.Check(report)
-	}
-	return err
 }
 
 // ended is the error for a job that err has ended early. What was done so far

@@ -134,7 +134,14 @@ func (d *deletion) ofUser(user string) error {
 			return result{}
 		case err != nil:
 			return result{info.ID, true, fmt.Errorf("cannot be read, and may be theirs: %w", err)}
-		case !found || !theirs(state):
+		case !found:
+			return result{}
+		}
+		e := catalog.DescribeAny(info, state)
+		if e.Err != nil && e.Protocol >= 0 { // it verifies, so that gateways serve it
+			return result{info.ID, true, fmt.Errorf("takes more memory to be looked into than it may, and may be theirs: %w", e.Err)}
+		}
+		if e.User != user {
 			return result{}
 		}
 		return result{info.ID, true, d.delete(ctx, info.ID, theirs)}

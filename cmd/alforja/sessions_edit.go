@@ -198,7 +198,7 @@ func (e *edit) rename(state []byte) ([]byte, error) {
 	if len(renamed) > store.MaxStateBytes {
 		return nil, store.TooLarge(int64(len(renamed)))
 	}
-	if err := check(renamed, e.judge); err != nil {
+	if err := e.judge.Check(renamed); err != nil {
 		return nil, fmt.Errorf("by its new name: %w", err)
 	}
 	return renamed, nil

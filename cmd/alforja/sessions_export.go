@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"alforja/store/catalog"
 	"alforja/store/transfer"
 )
 
@@ -60,7 +61,7 @@ Whoever has the file has the sessions. FILE is made for its owner alone.`,
 				p = newProgress(cmd, 0)
 			}
 			defer p.clear()
-			written, failed, err := transfer.Export(cmd.Context(), s, writer, nil, transfer.Options{
+			written, failed, err := transfer.Export(cmd.Context(), s, writer, catalog.Judge{}, transfer.Options{
 				Progress: p.step,
 				Report:   func(id string, err error) { complain(cmd, p, "session "+shortened(id), err) },
 			})
@@ -129,7 +130,7 @@ gateway would not give to a worker, count as wrong.`,
 			p := newProgress(cmd, 0)
 			defer p.clear()
 			opts.LockWait = o.lockWait
-			opts.Check = func(state []byte) error { return check(state, o.judge) }
+			opts.Check = o.judge.Check
 			opts.Progress = p.step
 			opts.Report = func(place string, err error) { complain(cmd, p, path+": "+place, err) }
 			from := bufio.NewReaderSize(interruptible(cmd.Context(), in), 4<<10)

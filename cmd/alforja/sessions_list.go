@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"alforja/pickle"
 	"alforja/store"
 	"alforja/store/catalog"
 )
@@ -100,7 +99,7 @@ var errEnough = fmt.Errorf("enough")
 // A lister prints entries.
 type lister struct {
 	cmd      *cobra.Command
-	policy   *pickle.Policy
+	judge    catalog.Judge
 	out      *bufio.Writer
 	progress *progress
 	asJSON   bool
@@ -111,7 +110,7 @@ type lister struct {
 
 func newLister(o *operator, cmd *cobra.Command, limit int) *lister {
 	return &lister{
-		cmd: cmd, policy: o.judge, out: bufio.NewWriterSize(cmd.OutOrStdout(), 64<<10),
+		cmd: cmd, judge: o.judge, out: bufio.NewWriterSize(cmd.OutOrStdout(), 64<<10),
 		asJSON: o.asJSON, limit: limit, eager: isTerminal(cmd.OutOrStdout()),
 	}
 }
@@ -119,7 +118,7 @@ func newLister(o *operator, cmd *cobra.Command, limit int) *lister {
 // entries calls f with each entry that passes the filter.
 func (l *lister) entries(s store.Store, filter *catalog.Filter, f func(*catalog.Entry) error) error {
 	now := time.Now()
-	describe := func(info store.Info, state []byte) catalog.Entry { return catalog.Describe(info, state, l.policy) }
+	describe := func(info store.Info, state []byte) catalog.Entry { return catalog.Describe(info, state, l.judge) }
 	defer l.progress.clear()
 	return catalog.Entries(l.cmd.Context(), s, describe, func(e catalog.Entry) error {
 		l.progress.step()

@@ -87,8 +87,8 @@ what can be shown is shown.`,
 	return cmd
 }
 
-func showTree(out io.Writer, info store.Info, state []byte, policy *pickle.Policy) error {
-	e := catalog.Describe(info, state, policy)
+func showTree(out io.Writer, info store.Info, state []byte, judge catalog.Judge) error {
+	e := catalog.Describe(info, state, judge)
 	protocol := "-"
 	if e.Protocol >= 0 {
 		protocol = fmt.Sprint(e.Protocol)
@@ -113,8 +113,8 @@ func showTree(out io.Writer, info store.Info, state []byte, policy *pickle.Polic
 	return e.Err
 }
 
-func showJSON(out io.Writer, info store.Info, state []byte, policy *pickle.Policy) error {
-	e := catalog.Describe(info, state, policy)
+func showJSON(out io.Writer, info store.Info, state []byte, judge catalog.Judge) error {
+	e := catalog.Describe(info, state, judge)
 	line, err := e.MarshalJSON()
 	if err != nil {
 		return err

@@ -133,7 +133,7 @@ func (v *verification) verify(ctx context.Context, info store.Info) verified {
 	if !found {
 		return verified{}
 	}
-	r := verified{id: info.ID, err: check(state, v.judge), state: state, found: true}
+	r := verified{id: info.ID, err: v.judge.Check(state), state: state, found: true}
 	if r.err != nil && v.quarantine {
 		r.setAside, err = v.setAside(ctx, info.ID)
 		if err != nil {
@@ -151,7 +151,7 @@ func (v *verification) setAside(ctx context.Context, id string) (done bool, err 
 	}
 	defer unlock()
 	state, found, err := v.store.Load(ctx, id)
-	if err != nil || !found || check(state, v.judge) == nil {
+	if err != nil || !found || v.judge.Check(state) == nil {
 		return false, err
 	}
 	return v.store.SetAside(ctx, id, state)

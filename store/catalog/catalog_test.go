@@ -100,7 +100,7 @@ func TestDescribe(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			e := catalog.Describe(store.Info{ID: "x"}, c.state, policy)
+			e := catalog.Describe(store.Info{ID: "x"}, c.state, catalog.Judge{Policy: policy})
 			got := want{e.Class, e.User, e.Created, e.Protocol, ""}
 			if e.Err != nil && strings.Contains(e.Err.Error(), c.want.Error) {
 				got.Error = c.want.Error

@@ -24,21 +24,41 @@ type Entry struct {
 	Err      error     // why a gateway would set the session aside, or why it could not be read
 }
 
-// Describe reads a session's state. A state that does not verify, or that
-// policy refuses, has Err set; what can be read of it is there all the same.
-// A nil policy refuses nothing.
-func Describe(info store.Info, state []byte, policy *pickle.Policy) Entry {
+// A Judge is what a gateway judges sessions by.
+type Judge struct {
+	Limits pickle.Limits
+	Policy *pickle.Policy // nil refuses nothing
+}
+
+// Check returns why a gateway would set a state aside, or nil.
+func (j Judge) Check(state []byte) error {
+	_, err := j.verify(state)
+	return err
+}
+
+// verify returns the report too, unless the state does not verify.
+func (j Judge) verify(state []byte) (*pickle.Report, error) {
+	report, err := pickle.Verify(state, j.Limits)
+	if err != nil {
+		return nil, err
+	}
+	if j.Policy != nil {
+		err = j.Policy.Check(report)
+	}
+	return &report, err
+}
+
+// Describe reads a session's state. One that a gateway would set aside has
+// Err set; what can be read of it is there all the same.
+func Describe(info store.Info, state []byte, judge Judge) Entry {
 	info.Size = int64(len(state))
 	e := Entry{Info: info, Protocol: -1}
-	report, err := pickle.Verify(state, pickle.Limits{})
-	if err != nil {
-		e.Err = err
+	report, err := judge.verify(state)
+	e.Err = err
+	if report == nil {
 		return e
 	}
 	e.Protocol = report.Protocol
-	if policy != nil {
-		e.Err = policy.Check(report)
-	}
 	v, err := pickle.Decode(state, pickle.DecodeOptions{})
 	if err != nil {
 		e.Err = err
@@ -155,5 +175,5 @@ func Unreadable(info store.Info, err error) Entry {
 	return Entry{Info: info, Protocol: -1, Err: fmt.Errorf("cannot be read: %w", err)}
 }
 
-// DescribeAny is Describe by no policy.
-func DescribeAny(info store.Info, state []byte) Entry { return Describe(info, state, nil) }
+// DescribeAny is Describe by no policy and the default limits.
+func DescribeAny(info store.Info, state []byte) Entry { return Describe(info, state, Judge{}) }

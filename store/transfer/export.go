@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 
-	"alforja/pickle"
 	"alforja/store"
 	"alforja/store/catalog"
 )
@@ -59,7 +58,7 @@ func (w *tarWriter) Close() error { return w.w.Close() }
 // backup. Each is as it was when it was read; sessions may change meanwhile. One that cannot
 // be read is reported and counted as failed. It returns how many it has
 // written, with the error that ended it early; then w is not closed.
-func Export(ctx context.Context, s store.Store, w Writer, policy *pickle.Policy, opts Options) (written, failed int, err error) {
+func Export(ctx context.Context, s store.Store, w Writer, judge catalog.Judge, opts Options) (written, failed int, err error) {
 	opts = opts.withDefaults()
 	type loaded struct {
 		entry catalog.Entry
@@ -72,7 +71,7 @@ func Export(ctx context.Context, s store.Store, w Writer, policy *pickle.Policy,
 		if err != nil || !found {
 			return loaded{entry: catalog.Entry{Info: info}, err: err}
 		}
-		return loaded{catalog.Describe(info, state, policy), state, true, nil}
+		return loaded{catalog.Describe(info, state, judge), state, true, nil}
 	}, func(l loaded) error {
 		opts.Progress()
 		switch {

@@ -31,7 +31,7 @@ func TestRoundTrip(t *testing.T) {
 		if form == "tar" {
 			w = transfer.NewTarWriter(&file)
 		}
-		written, failed, err := transfer.Export(t.Context(), from, w, nil, transfer.Options{})
+		written, failed, err := transfer.Export(t.Context(), from, w, catalog.Judge{}, transfer.Options{})
 		if err != nil || written != 200 || failed != 0 {
 			t.Fatalf("%s: %d written, %d failed, %v", form, written, failed, err)
 		}
@@ -192,7 +192,7 @@ func TestImportTarMissesItsEnd(t *testing.T) {
 		}
 	}
 	var file bytes.Buffer
-	if _, _, err := transfer.Export(t.Context(), from, transfer.NewTarWriter(&file), nil, transfer.Options{}); err != nil {
+	if _, _, err := transfer.Export(t.Context(), from, transfer.NewTarWriter(&file), catalog.Judge{}, transfer.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	whole := file.Bytes()
@@ -229,7 +229,7 @@ func TestExportKeepsBrokenSessions(t *testing.T) {
 		t.Fatal(err)
 	}
 	var file bytes.Buffer
-	written, failed, err := transfer.Export(t.Context(), s, transfer.NewLineWriter(&file), nil, transfer.Options{})
+	written, failed, err := transfer.Export(t.Context(), s, transfer.NewLineWriter(&file), catalog.Judge{}, transfer.Options{})
 	r, parseErr := transfer.ParseLine(file.Bytes())
 	if err != nil || parseErr != nil || written != 1 || failed != 0 || string(r.State) != "\x80\x04gar" || !strings.Contains(file.String(), `"error":`) {
 		t.Errorf("%d, %d, %v, %v: %s", written, failed, err, parseErr, file.String())
