@@ -130,7 +130,7 @@ func awaitReady(ctx context.Context, ready *os.File, timeout time.Duration) erro
 	defer context.AfterFunc(ctx, func() { _ = ready.SetReadDeadline(time.Now()) })()
 	if _, err := ready.Read(make([]byte, 1)); err != nil {
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 		return errors.New("it has ended")
 	}

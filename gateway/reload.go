@@ -89,7 +89,7 @@ func (g *Gateway) reload(ctx context.Context, read func() (Options, error)) erro
 	select {
 	case <-g.running:
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 	if g.isDraining() { // another may speak to the service manager by now
 		return errStopping
@@ -132,17 +132,17 @@ func (g *Gateway) reload(ctx context.Context, read func() (Options, error)) erro
 	})
 }
 
-// untilDraining ends a context when the gateway is asked to stop.
+// untilDraining ends a context, by errStopping, when the gateway is asked to stop.
 func (g *Gateway) untilDraining(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
 	go func() {
 		select {
 		case <-g.draining:
-			cancel()
+			cancel(errStopping)
 		case <-ctx.Done():
 		}
 	}()
-	return ctx, cancel
+	return ctx, func() { cancel(nil) }
 }
 
 var errStopping = errors.New("the gateway is stopping")

@@ -57,7 +57,7 @@ func (s *Supervisor) prepareReload(ctx context.Context, opts SupervisorOptions) 
 		return nil, errStopping
 	case <-ctx.Done():
 		s.abandonReload(r)
-		return nil, ctx.Err()
+		return nil, context.Cause(ctx)
 	}
 }
 

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import re
 import shlex
 import signal
@@ -260,10 +261,19 @@ def raw(address, data, half_close=False, timeout=DEADLINE):
         return answer
 
 
+_ports = iter(random.sample(range(10_000, 32_000), 20_000))
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port at which nobody listens, another each time.
+
+    The kernel gives connections theirs from 32768 on: one of those may be taken before it is used.
+    """
+    for port in _ports:
+        with contextlib.suppress(OSError), socket.socket() as s:
+            s.bind(("", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 class Nginx(Server):

@@ -154,7 +154,7 @@ def test_a_stop_does_not_wait_for_a_reload(workers_site):
     wait_until(lambda: len(g.logged("worker started")) == 2, "new workers are started")
     g.process.send_signal(signal.SIGTERM)
     reloading.join()
-    assert answers[0].returncode == 1
+    assert answers[0].returncode == 1 and "the gateway is stopping" in answers[0].stderr
     assert g.process.wait(harness.DEADLINE) == 0
     assert not [line for line in g.lines() if "requests cut off" in line["msg"]]
 
