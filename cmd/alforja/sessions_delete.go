@@ -126,7 +126,13 @@ func (d *deletion) ofUser(user string) error {
 		matched bool
 		err     error
 	}
-	theirs := func(state []byte) bool { return catalog.DescribeAny(store.Info{}, state).User == user }
+	theirs := func(state []byte) (bool, error) {
+		e := catalog.DescribeAny(store.Info{}, state)
+		if e.Err != nil && e.Protocol >= 0 { // it verifies, so that gateways serve it
+			return false, fmt.Errorf("takes more memory to be looked into than it may, and may be theirs: %w", e.Err)
+		}
+		return e.User == user, nil
+	}
 	err := catalog.Scan(ctx, d.store, func(ctx context.Context, info store.Info) result {
 		state, found, err := d.store.Load(ctx, info.ID)
 		switch {
@@ -137,14 +143,11 @@ func (d *deletion) ofUser(user string) error {
 		case !found:
 			return result{}
 		}
-		e := catalog.DescribeAny(info, state)
-		if e.Err != nil && e.Protocol >= 0 { // it verifies, so that gateways serve it
-			return result{info.ID, true, fmt.Errorf("takes more memory to be looked into than it may, and may be theirs: %w", e.Err)}
+		matched, err := theirs(state)
+		if matched {
+			err = d.delete(ctx, info.ID, theirs)
 		}
-		if e.User != user {
-			return result{}
-		}
-		return result{info.ID, true, d.delete(ctx, info.ID, theirs)}
+		return result{info.ID, matched || err != nil, err}
 	}, func(r result) error {
 		d.progress.step()
 		if r.matched {
@@ -159,7 +162,7 @@ func (d *deletion) ofUser(user string) error {
 var errNotFound = errors.New("no such session")
 
 // delete deletes one session under its lock, if it is still one to be deleted.
-func (d *deletion) delete(ctx context.Context, id string, still func(state []byte) bool) error {
+func (d *deletion) delete(ctx context.Context, id string, still func(state []byte) (bool, error)) error {
 	unlock, err := dated.Lock(ctx, d.store, id, d.lockWait)
 	if err != nil {
 		return err
@@ -167,10 +170,13 @@ func (d *deletion) delete(ctx context.Context, id string, still func(state []byt
 	defer unlock()
 	if still != nil {
 		state, found, err := d.store.Load(ctx, id)
+		if err == nil && found {
+			found, err = still(state)
+		}
 		if err != nil {
 			return err
 		}
-		if !found || !still(state) {
+		if !found {
 			return errNotFound
 		}
 	}
