@@ -172,16 +172,12 @@ func (g *Gateway) shutDown(ctx context.Context, chosen func(*front) bool) {
 }
 
 // A lentListener is a socket while one server accepts from it. It can be taken
-// back: the server sees it closed, and the socket goes on listening. It waits
-// out a lack of memory, at which net/http gives up.
+// back: the server sees it closed, and the socket goes on listening.
 type lentListener struct {
 	net.Listener
 	accepting sync.Mutex // held by Accept
 	taken     atomic.Bool
 }
-
-// acceptPause is how long an Accept waits that has met a lack of memory.
-const acceptPause = 50 * time.Millisecond
 
 func (l *lentListener) Accept() (net.Conn, error) {
 	l.accepting.Lock()
@@ -189,18 +185,25 @@ func (l *lentListener) Accept() (net.Conn, error) {
 	if l.taken.Load() {
 		return nil, net.ErrClosed
 	}
-	for {
-		conn, err := l.Listener.Accept()
-		switch {
-		case err != nil && l.taken.Load():
-			return nil, net.ErrClosed
-		case errors.Is(err, syscall.ENOBUFS), errors.Is(err, syscall.ENOMEM):
-			time.Sleep(acceptPause)
-		default:
-			return conn, err
-		}
+	conn, err := l.Listener.Accept()
+	switch {
+	case err != nil && l.taken.Load():
+		return nil, net.ErrClosed
+	case errors.Is(err, syscall.ENOBUFS), errors.Is(err, syscall.ENOMEM):
+		return nil, memoryError{err}
 	}
+	return conn, err
 }
+
+// A memoryError is a lack of memory, which net/http waits out only if it is told that this passes:
+// of itself it does so for a lack of descriptors. scgi.Server knows both.
+type memoryError struct{ error }
+
+func (e memoryError) Unwrap() error { return e.error }
+
+// Timeout and Temporary make it a net.Error.
+func (memoryError) Timeout() bool   { return false }
+func (memoryError) Temporary() bool { return true }
 
 func (l *lentListener) Close() error {
 	if l.taken.Load() {

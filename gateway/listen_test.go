@@ -308,10 +308,13 @@ func (l *shortListener) Accept() (net.Conn, error) {
 	return nil, io.EOF
 }
 
+func (*shortListener) Close() error { return nil }
+
 // TestLackOfMemory: net/http would give the listener up, and the gateway with it.
 func TestLackOfMemory(t *testing.T) {
 	short := &shortListener{}
-	if _, err := (&lentListener{Listener: short}).Accept(); err != io.EOF || short.accepts != 2 {
-		t.Errorf("Accept = %v after %d", err, short.accepts)
+	server := httpServer(nil, slog.New(slog.DiscardHandler))
+	if err := server.Serve(&lentListener{Listener: short}); err != io.EOF || short.accepts != 2 {
+		t.Errorf("Serve = %v after %d", err, short.accepts)
 	}
 }
