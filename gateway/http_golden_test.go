@@ -132,39 +132,19 @@ func newEchoWorker(t *testing.T) *Worker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { listener.Close() })
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			answer := echo(conn)
-			fmt.Fprintf(conn, "Content-Length: %d\r\n\r\n%s", len(answer), answer)
-			conn.Close()
-		}
-	}()
-	t.Cleanup(func() { listener.Close(); <-done })
+	serveConnections(t, listener, func(conn net.Conn) {
+		answer := echo(conn)
+		fmt.Fprintf(conn, "Content-Length: %d\r\n\r\n%s", len(answer), answer)
+	})
 	return &Worker{Name: "1", Transport: &scgi.Transport{Network: "unix", Address: path}}
 }
 
 // echo reads one SCGI request and describes it.
 func echo(conn net.Conn) string {
 	reader := bufio.NewReader(conn)
-	var length int
-	if _, err := fmt.Fscanf(reader, "%d:", &length); err != nil {
+	env, err := readVariables(reader)
+	if err != nil {
 		return err.Error()
-	}
-	block := make([]byte, length+1)
-	if _, err := io.ReadFull(reader, block); err != nil {
-		return err.Error()
-	}
-	env := map[string]string{}
-	words := strings.Split(string(block[:length]), "\x00")
-	for i := 0; i+1 < len(words); i += 2 {
-		env[words[i]] = words[i+1]
 	}
 	size, _ := strconv.Atoi(env["CONTENT_LENGTH"])
 	body := make([]byte, size)

@@ -29,30 +29,10 @@ func newRawWorker(t testing.TB, respond func(io.Writer)) *Worker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var connections sync.WaitGroup
-	connections.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			connections.Go(func() {
-				defer conn.Close()
-				var length int
-				reader := bufio.NewReader(conn)
-				if _, err := fmt.Fscanf(reader, "%d:", &length); err != nil {
-					return
-				}
-				if _, err := reader.Discard(length + 1); err != nil {
-					return
-				}
-				respond(conn)
-			})
+	serveConnections(t, listener, func(conn net.Conn) {
+		if _, err := readVariables(bufio.NewReader(conn)); err == nil {
+			respond(conn)
 		}
-	})
-	t.Cleanup(func() {
-		listener.Close()
-		connections.Wait()
 	})
 	return &Worker{Name: "1", Transport: &scgi.Transport{Network: "unix", Address: listener.Addr().String()}}
 }

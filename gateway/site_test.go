@@ -39,9 +39,8 @@ func (w worker) save(action, id, text string) {
 	w.say(action, id, base64.StdEncoding.EncodeToString(pickled(text)))
 }
 
-// serveWorker answers SCGI requests with an empty page and what do puts into
-// the header. It is no scgi.Server: that drops the variables that this is about.
-func serveWorker(t *testing.T, listener net.Listener, do func(worker)) {
+// serveConnections has do serve each connection, until the test ends.
+func serveConnections(t testing.TB, listener net.Listener, do func(net.Conn)) {
 	var connections sync.WaitGroup
 	connections.Go(func() {
 		for {
@@ -51,37 +50,53 @@ func serveWorker(t *testing.T, listener net.Listener, do func(worker)) {
 			}
 			connections.Go(func() {
 				defer conn.Close()
-				var length int
-				reader := bufio.NewReader(conn)
-				if _, err := fmt.Fscanf(reader, "%d:", &length); err != nil {
-					t.Error(err)
-					return
-				}
-				block := make([]byte, length+1)
-				if _, err := io.ReadFull(reader, block); err != nil {
-					t.Error(err)
-					return
-				}
-				w := worker{env: map[string]string{}, header: http.Header{}}
-				words := strings.Split(string(block[:length]), "\x00")
-				for i := 0; i+1 < len(words); i += 2 {
-					w.env[words[i]] = words[i+1]
-				}
-				if text, ok := w.env["ALFORJA_SESSION"]; ok {
-					if w.state, err = base64.StdEncoding.DecodeString(text); err != nil {
-						t.Error(err)
-					}
-				}
-				do(w)
-				io.WriteString(conn, "Status: 200 OK\r\n")
-				w.header.Write(conn)
-				io.WriteString(conn, "\r\n")
+				do(conn)
 			})
 		}
 	})
 	t.Cleanup(func() {
 		listener.Close()
 		connections.Wait()
+	})
+}
+
+// readVariables reads the variables of an SCGI request, as they are.
+func readVariables(from *bufio.Reader) (map[string]string, error) {
+	var length int
+	if _, err := fmt.Fscanf(from, "%d:", &length); err != nil {
+		return nil, err
+	}
+	block := make([]byte, length+1)
+	if _, err := io.ReadFull(from, block); err != nil {
+		return nil, err
+	}
+	env := map[string]string{}
+	words := strings.Split(string(block[:length]), "\x00")
+	for i := 0; i+1 < len(words); i += 2 {
+		env[words[i]] = words[i+1]
+	}
+	return env, nil
+}
+
+// serveWorker answers SCGI requests with an empty page and what do puts into
+// the header. It is no scgi.Server: that drops the variables that this is about.
+func serveWorker(t *testing.T, listener net.Listener, do func(worker)) {
+	serveConnections(t, listener, func(conn net.Conn) {
+		env, err := readVariables(bufio.NewReader(conn))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		w := worker{env: env, header: http.Header{}}
+		if text, ok := w.env["ALFORJA_SESSION"]; ok {
+			if w.state, err = base64.StdEncoding.DecodeString(text); err != nil {
+				t.Error(err)
+			}
+		}
+		do(w)
+		io.WriteString(conn, "Status: 200 OK\r\n")
+		w.header.Write(conn)
+		io.WriteString(conn, "\r\n")
 	})
 }
 
